@@ -1,0 +1,40 @@
+"""`pytest_test`: one pytest file, one target."""
+
+load("@rules_python//python:py_test.bzl", "py_test")
+
+_JAVA = "@bazel_tools//tools/jdk:current_java_runtime"
+
+def pytest_test(name, deps = [], data = [], args = [], env = {}, toolchains = [], java = False, **kwargs):
+    """Declares a test for the pytest file `<name>.py`.
+
+    Options for pytest go through Bazel: `--test_arg=-k --test_arg=rate`,
+    `--config=debug --test_arg=-vv`; `./bazelw run <target> -- --pdb` for a debugger.
+
+    Args:
+        name: the file's name without `.py`.
+        deps: what the test imports; pytest itself is added.
+        data: files the test reads.
+        args: more arguments for pytest.
+        env: environment variables.
+        toolchains: make-variable providers that `env` uses.
+        java: whether the test starts a JVM; `JAVA_HOME` then names the repository's own.
+        **kwargs: passed to `py_test`.
+    """
+    if java:
+        data = data + [_JAVA]
+        env = env | {"JAVA_HOME": "$(JAVABASE)"}
+        toolchains = toolchains + [_JAVA]
+    py_test(
+        name = name,
+        srcs = [
+            name + ".py",
+            "//tools/pytest:runner.py",
+        ],
+        main = "//tools/pytest:runner.py",
+        args = ["$(rootpath %s.py)" % name] + args,
+        data = data + ["//tools/pytest:pytest.ini"],
+        env = env,
+        toolchains = toolchains,
+        deps = deps + ["@pip//pytest"],
+        **kwargs
+    )
