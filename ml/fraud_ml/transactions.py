@@ -1,0 +1,170 @@
+"""Transactions and labels as Arrow tables, checked and typed once, at the door.
+
+Every other module takes what the two functions here return and checks nothing again.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from fraud_ml import _columns
+from fraud_ml.errors import DataError
+
+TRANSACTION_COLUMNS = ("transaction_id", "timestamp", "customer_id", "terminal_id", "amount")
+LABEL_COLUMNS = ("transaction_id", "is_fraud", "labelled_at")
+
+DEFAULT_LABEL_DELAY = dt.timedelta(days=7)  # the Fraud Detection Handbook's, section 3.2
+
+
+def transaction_schema(
+    *, transaction_id: pa.DataType, customer_id: pa.DataType, terminal_id: pa.DataType
+) -> pa.Schema:
+    """The schema of transactions whose ids have the given types, each ``string`` or ``int64``."""
+    return pa.schema(
+        [
+            pa.field("transaction_id", transaction_id, nullable=False),
+            pa.field("timestamp", _columns.TIMESTAMP, nullable=False),
+            pa.field("customer_id", customer_id, nullable=False),
+            pa.field("terminal_id", terminal_id, nullable=False),
+            pa.field("amount", pa.float64(), nullable=False),
+        ]
+    )
+
+
+def label_schema(*, transaction_id: pa.DataType) -> pa.Schema:
+    """The schema of labels; a null ``is_fraud`` or ``labelled_at`` means not known."""
+    return pa.schema(
+        [
+            pa.field("transaction_id", transaction_id, nullable=False),
+            pa.field("is_fraud", pa.bool_()),
+            pa.field("labelled_at", _columns.TIMESTAMP),
+        ]
+    )
+
+
+def normalise_transactions(
+    table: pa.Table, *, source_names: Mapping[str, str] | None = None
+) -> pa.Table:
+    """The transactions of ``table``, valid, in our types, sorted by (timestamp, transaction_id).
+
+    Ids may be text or whole numbers of any width, amounts any numbers, timestamps with any zone
+    (without one: UTC), dates or ISO 8601 text. Amounts stay in the user's currency. Columns other
+    than :data:`TRANSACTION_COLUMNS` are left out.
+
+    Args:
+        table: columns under our names, rows in any order.
+        source_names: our column name to the user's, for error messages.
+
+    Raises:
+        DataError: a column is missing or of the wrong type, a value is null, an amount is
+            negative or not finite, an id occurs twice, a time cannot be understood, or there is
+            no row. Rows are numbered from 0 in the order of ``table``.
+    """
+    source = _columns.Source(table=table, names=source_names or {})
+    for name in TRANSACTION_COLUMNS:
+        source.column(name)  # a missing column is the first thing to say
+    if table.num_rows == 0:
+        raise DataError("there are no transactions: the table has columns but no rows")
+    columns = {
+        "transaction_id": _columns.identifiers(source, "transaction_id"),
+        "timestamp": _no_null_timestamps(source),
+        "customer_id": _columns.identifiers(source, "customer_id"),
+        "terminal_id": _columns.identifiers(source, "terminal_id"),
+        "amount": _columns.amounts(source, "amount"),
+    }
+    _check_unique(source, columns["transaction_id"])
+    schema = transaction_schema(
+        **{k: columns[k].type for k in ("transaction_id", "customer_id", "terminal_id")}
+    )
+    typed = pa.table([columns[name] for name in TRANSACTION_COLUMNS], schema=schema)
+    return typed.sort_by([("timestamp", "ascending"), ("transaction_id", "ascending")])
+
+
+def normalise_labels(
+    table: pa.Table,
+    transactions: pa.Table,
+    *,
+    label_delay: dt.timedelta = DEFAULT_LABEL_DELAY,
+    source_names: Mapping[str, str] | None = None,
+) -> pa.Table:
+    """The labels of ``table`` with :func:`label_schema`, one row per row of ``transactions``.
+
+    ``table`` may be the transactions' own table with an ``is_fraud`` column, or a table of labels
+    that covers only some of them, in any order. A transaction without a label gets nulls: not
+    known. A label without ``labelled_at`` counts as found ``label_delay`` after the transaction.
+
+    Args:
+        table: columns ``transaction_id``, ``is_fraud`` (boolean, or 0 and 1; null: not known)
+            and, if there is one, ``labelled_at``. Other columns are ignored.
+        transactions: what :func:`normalise_transactions` returned.
+        label_delay: time from a transaction to its label, where ``labelled_at`` does not say.
+        source_names: our column name to the user's, for error messages.
+
+    Raises:
+        DataError: a column is missing or of the wrong type, an id occurs twice or is no
+            transaction's, or a label is older than its transaction.
+    """
+    source = _columns.Source(table=table, names=source_names or {})
+    ids = _columns.identifiers(source, "transaction_id")
+    is_fraud = _columns.flags(source, "is_fraud")
+    _check_unique(source, ids)
+    known_ids = transactions.column("transaction_id")
+    _check_known(source, ids, known_ids)
+
+    row_of = pc.index_in(known_ids, value_set=ids)  # of each transaction, its row in `table`
+    is_fraud = is_fraud.take(row_of)
+    timestamp = transactions.column("timestamp")
+    labelled_at = pc.add(timestamp, pa.scalar(label_delay, pa.duration("us")))
+    if "labelled_at" in table.column_names:
+        given = _columns.timestamps(source, "labelled_at").take(row_of)
+        early = pc.index(pc.less(given, timestamp), True).as_py()
+        if early >= 0:
+            raise DataError(
+                f"{source.label('labelled_at')}: {given[early].as_py()} is before its transaction"
+                f" ({timestamp[early].as_py()}), {source.row(row_of[early].as_py())}"
+            )
+        labelled_at = pc.coalesce(given, labelled_at)
+    labelled_at = pc.if_else(pc.is_valid(is_fraud), labelled_at, pa.scalar(None, labelled_at.type))
+    return pa.table(
+        [known_ids, is_fraud, labelled_at], schema=label_schema(transaction_id=known_ids.type)
+    )
+
+
+def _no_null_timestamps(source: _columns.Source) -> pa.ChunkedArray:
+    source.without_nulls("timestamp")
+    return _columns.timestamps(source, "timestamp")
+
+
+def _check_unique(source: _columns.Source, ids: pa.ChunkedArray) -> None:
+    if pc.count_distinct(ids).as_py() == len(ids):
+        return
+    codes = ids.combine_chunks().dictionary_encode().indices.to_numpy()
+    first_row = np.unique(codes, return_index=True)[1]
+    repeats = first_row[codes] != np.arange(len(codes))
+    again = int(repeats.argmax())
+    raise DataError(
+        f"{source.label('transaction_id')}: {ids[again].as_py()!r} occurs in row"
+        f" {first_row[codes[again]]} and again in row {again} (the first is 0),"
+        f" {int(repeats.sum())} such repeats; drop the repeats or make the ids unique"
+    )
+
+
+def _check_known(source: _columns.Source, ids: pa.ChunkedArray, known: pa.ChunkedArray) -> None:
+    if ids.type != known.type:
+        raise DataError(
+            f"{source.label('transaction_id')}: labels have ids of type {ids.type}, transactions"
+            f" of type {known.type}; cast one of them"
+        )
+    unknown = pc.invert(pc.is_in(ids, value_set=known))
+    row = pc.index(unknown, True).as_py()
+    if row >= 0:
+        raise DataError(
+            f"{source.label('transaction_id')}: {ids[row].as_py()!r} (row {row}, the first is 0)"
+            f" is no transaction's, {pc.sum(unknown).as_py()} such labels; load the missing"
+            " transactions or drop these labels"
+        )

@@ -1,0 +1,97 @@
+from collections import defaultdict
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from fraud_ml.metrics import average_precision, card_precision_at_k, roc_auc
+
+# Few distinct scores, so that most examples have ties.
+PAYMENTS = st.lists(
+    st.tuples(
+        st.integers(17_000, 17_003),  # day
+        st.integers(0, 6),  # customer
+        st.booleans(),
+        st.sampled_from([0.0, 0.1, 0.2, 0.5, 1.0]),
+    ),
+    min_size=2,
+    max_size=60,
+)
+
+
+def columns(payments):
+    day, customer, is_fraud, score = (np.array(column) for column in zip(*payments, strict=True))
+    return day, customer, is_fraud, score
+
+
+@given(PAYMENTS)
+def test_auc_and_average_precision_are_scikit_learns(payments):
+    _, _, is_fraud, score = columns(payments)
+    assume(0 < is_fraud.sum() < len(is_fraud))
+    assert roc_auc(is_fraud, score) == pytest.approx(roc_auc_score(is_fraud, score), abs=1e-12)
+    assert average_precision(is_fraud, score) == pytest.approx(
+        average_precision_score(is_fraud, score), abs=1e-12
+    )
+
+
+def plain_card_precision(day, customer, is_fraud, score, k):
+    """The handbook's definition, read aloud."""
+    detected, precisions = set(), []
+    for today in sorted(set(day)):
+        best, compromised = defaultdict(lambda: -1.0), defaultdict(bool)
+        for d, c, f, s in zip(day, customer, is_fraud, score, strict=True):
+            if d == today and c not in detected:
+                best[c] = max(best[c], s)
+                compromised[c] |= f
+        top = sorted(best, key=lambda c: (-best[c], c))[:k]
+        found = [c for c in top if compromised[c]]
+        precisions.append(len(found) / k)
+        detected.update(found)
+    return np.mean(precisions)
+
+
+@settings(max_examples=300)
+@given(PAYMENTS, st.integers(1, 5))
+def test_card_precision_is_the_plain_definitions(payments, k):
+    day, customer, is_fraud, score = columns(payments)
+    assume(is_fraud.any())
+    expected = plain_card_precision(day, customer, is_fraud, score, k)
+    assert card_precision_at_k(day, customer, is_fraud, score, k) == pytest.approx(expected)
+
+
+def test_a_detected_card_leaves_and_makes_room_on_later_days():
+    day = np.array([0, 0, 1, 1])
+    customer = np.array(["ann", "bob", "ann", "bob"])
+    is_fraud = np.array([True, False, True, True])
+    score = np.array([0.9, 0.1, 0.9, 0.1])
+    assert card_precision_at_k(day, customer, is_fraud, score, k=1) == 1.0
+
+
+@pytest.mark.parametrize("metric", [roc_auc, average_precision])
+@pytest.mark.parametrize(
+    ("is_fraud", "score", "message"),
+    [
+        ([True, False], [0.1], r"shapes \(2,\) and \(1,\)"),
+        ([1, 0], [0.1, 0.2], "must be boolean, got int64"),
+        ([True, False], [0.1, float("nan")], "must be finite"),
+        ([False, False], [0.1, 0.2], "no fraud to find"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused(metric, is_fraud, score, message):
+    with pytest.raises(ValueError, match=message):
+        metric(np.array(is_fraud), np.array(score))
+
+
+def test_auc_without_any_honest_payment_is_refused():
+    with pytest.raises(ValueError, match="payments that are no fraud"):
+        roc_auc(np.array([True]), np.array([0.5]))
+
+
+def test_card_precision_refuses_a_useless_k_and_unequal_columns():
+    one = np.array([0])
+    with pytest.raises(ValueError, match="k must be at least 1, got k=0"):
+        card_precision_at_k(one, one, np.array([True]), np.array([0.5]), k=0)
+    with pytest.raises(ValueError, match="2 days, 1 customers, 1 scores"):
+        card_precision_at_k(np.array([0, 1]), one, np.array([True]), np.array([0.5]))

@@ -1,0 +1,35 @@
+from fractions import Fraction
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fraud_ml._windows import PrefixSums
+
+AMOUNTS = st.lists(st.floats(0, 1e12), min_size=1, max_size=30)
+
+
+@given(AMOUNTS, st.data())
+def test_a_sum_is_right_to_its_last_bits(values, data):
+    stop = data.draw(st.integers(0, len(values)))
+    start = data.draw(st.integers(0, stop))
+    (total,) = PrefixSums.of(np.array(values)).between(np.array([start]), np.array([stop]))
+    exact = sum(map(Fraction, values[start:stop]), Fraction(0))
+    assert abs(Fraction(float(total)) - exact) <= exact / 2**52 + Fraction(stop - start, 2**81)
+
+
+@given(before=AMOUNTS, values=AMOUNTS)
+def test_what_lies_outside_a_range_changes_no_bit_of_its_sum(before, values):
+    alone = PrefixSums.of(np.array(values))
+    after = PrefixSums.of(np.array(before + values))
+    whole = np.array([0]), np.array([len(values)])
+    shifted = tuple(bound + len(before) for bound in whole)
+    assert alone.between(*whole) == after.between(*shifted)
+
+
+def test_sums_stay_right_where_prefix_sums_wrap_around():
+    values = np.full(2**21, 9e12)  # twice the range of int64
+    sums = PrefixSums.of(values)
+    last = np.array([len(values)])
+    assert sums.between(last - 3, last) == 27e12
+    assert (sums.limbs[0] < 0).any()
