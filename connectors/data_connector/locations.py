@@ -1,0 +1,134 @@
+"""Where data lies: a database's URL, or a file's path."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote, quote_plus, unquote, urlsplit
+
+from data_connector.errors import UnsupportedSourceError
+
+if TYPE_CHECKING:
+    from sqlalchemy import URL
+
+# A Windows drive is no scheme: two letters at least.
+_SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]+):")
+
+# Options of a URL whose values are secrets, beside its password.
+_SECRET_OPTIONS = frozenset({"password", "passfile", "sslpassword", "oauth_client_secret"})
+
+
+@dataclass(frozen=True, slots=True)
+class FileLocation:
+    """A file, or a folder of files."""
+
+    path: Path
+
+    @property
+    def scheme(self) -> str:
+        """`file`."""
+        return "file"
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseLocation:
+    """A database behind a SQLAlchemy URL."""
+
+    url: URL
+
+    @property
+    def scheme(self) -> str:
+        """The database's name, without the driver's: `sqlite`, `postgresql`."""
+        return self.url.get_backend_name()
+
+    def __str__(self) -> str:
+        # Options may be secrets too, so that only what names the database is shown.
+        return self.url.set(query={}).render_as_string(hide_password=True)
+
+    def __repr__(self) -> str:
+        return f"DatabaseLocation({self})"
+
+    def redact(self, text: str) -> str:
+        """`text` without this URL's secrets, in whatever spelling a driver repeats them."""
+        secrets = [str(self.url.password)] if self.url.password else []
+        for option, value in self.url.query.items():
+            if option.lower() in _SECRET_OPTIONS:
+                secrets += [value] if isinstance(value, str) else value
+        spellings = {
+            spelling
+            for s in secrets
+            if s
+            for spelling in (s, repr(s)[1:-1], quote(s), quote_plus(s))
+        }
+        for spelling in sorted(spellings, key=len, reverse=True):
+            text = text.replace(spelling, "***")
+        return text
+
+
+def parse(source: str | os.PathLike[str] | URL) -> FileLocation | DatabaseLocation:
+    """The location that `source` names.
+
+    Args:
+        source: a path, a `file://` URL, or a SQLAlchemy URL.
+
+    Raises:
+        UnsupportedSourceError: the URL cannot be read. The message shows nothing but its scheme,
+            since a password may stand anywhere in a malformed one.
+    """
+    if isinstance(source, os.PathLike):
+        return FileLocation(Path(source))
+    if not isinstance(source, str):
+        return DatabaseLocation(source)
+    scheme = _SCHEME.match(source)
+    if scheme is None:
+        if not source:
+            raise UnsupportedSourceError("the source is empty: give a path or a URL")
+        return FileLocation(Path(source))
+    if scheme[1].lower() == "file":
+        return FileLocation(file_path(source))
+    return DatabaseLocation(_database_url(source, scheme[1]))
+
+
+def file_path(url: str) -> Path:
+    """The path in a `file:` URL.
+
+    Raises:
+        UnsupportedSourceError: it names another host.
+    """
+    parts = urlsplit(url)
+    if parts.netloc not in ("", "localhost"):
+        raise UnsupportedSourceError(
+            f"a file URL must lie on this machine, got host {parts.hostname!r}: "
+            "write file:///absolute/path"
+        )
+    return Path(unquote(parts.path))
+
+
+def scheme_of(url: str) -> str | None:
+    """The scheme of a URL in lower case; None for a path."""
+    match = _SCHEME.match(url)
+    return match[1].lower() if match else None
+
+
+def _database_url(source: str, scheme: str) -> URL:
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    if not source[len(scheme) :].startswith("://"):
+        raise UnsupportedSourceError(
+            f"cannot read the {scheme}: source: a URL starts with {scheme}://"
+        )
+    try:
+        return make_url(source)
+    except (ArgumentError, ValueError):
+        # Not chained: the original message may quote parts of the URL.
+        raise UnsupportedSourceError(
+            f"cannot read the {scheme}:// URL: write {scheme}://user:password@host:port/database, "
+            "with @ : / and % in a password as %40 %3A %2F %25"
+        ) from None

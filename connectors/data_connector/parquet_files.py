@@ -1,0 +1,117 @@
+"""Parquet: one file, or a folder of files with the same columns (`key=value` folders included)."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+
+from data_connector.errors import SchemaMismatchError, SourceNotFoundError
+
+# Rows in a row group: readers skip and decode by group, and hold one in memory.
+_GROUP_ROWS = 131_072
+
+
+@dataclass(frozen=True, slots=True)
+class ParquetFormat:
+    """Parquet with Arrow's schema in it, so that every type comes back."""
+
+    @property
+    def keeps_types(self) -> bool:
+        """A file declares all its types."""
+        return True
+
+    @property
+    def keeps_bytes(self) -> bool:
+        """Bytes are a type like others."""
+        return True
+
+    def schema(self, path: Path, given: pa.Schema | None) -> pa.Schema:  # noqa: ARG002
+        """The schema that all files share, which is checked in each one's footer."""
+        return _dataset(path).schema
+
+    def batches(self, path: Path, schema: pa.Schema, batch_rows: int) -> Iterator[pa.RecordBatch]:
+        """The batches, in the order of the files' names and of their rows."""
+        # Not by the dataset's scanner, which reads ahead and keeps files open behind our back.
+        for fragment in _dataset(path).get_fragments():
+            keys = ds.get_partition_keys(fragment.partition_expression)
+            stored = [name for name in schema.names if name not in keys]
+            # Without its checksum, a damaged page can decode to other numbers.
+            with pq.ParquetFile(fragment.path, page_checksum_verification=True) as file:
+                for batch in file.iter_batches(batch_rows, columns=stored):
+                    arrays = [
+                        pa.repeat(pa.scalar(keys[field.name], field.type), batch.num_rows)
+                        if field.name in keys
+                        else batch.column(field.name)
+                        for field in schema
+                    ]
+                    yield pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+    def write(self, file: BinaryIO, data: Iterator[pa.RecordBatch], schema: pa.Schema) -> None:
+        """Write the rows in groups of a good size, whatever the batches'."""
+        options = {"compression": "zstd", "write_page_checksum": True}
+        with pq.ParquetWriter(file, schema, **options) as writer:
+            for group in _groups(data):
+                table = pa.Table.from_batches(group, schema)
+                # Twice the size, so that only a very large batch is cut.
+                writer.write_table(table, row_group_size=2 * _GROUP_ROWS)
+
+    def check_storable(self, field: pa.Field) -> None:
+        """Ask Arrow to write an empty column."""
+        pq.write_table(pa.schema([field]).empty_table(), io.BytesIO())
+
+
+def _dataset(path: Path) -> ds.FileSystemDataset:
+    if not path.is_dir():
+        dataset = ds.dataset(path, format="parquet")
+    else:
+        # Sorted, and without the marks and half-written files of whoever wrote the folder.
+        files = [
+            str(file)
+            for file in sorted(path.rglob("*.parquet"))
+            if not any(part[0] in "._" for part in file.relative_to(path).parts)
+        ]
+        if not files:
+            raise SourceNotFoundError(f"no .parquet file in the folder {path}: check the path")
+        dataset = ds.dataset(
+            files, format="parquet", partitioning="hive", partition_base_dir=str(path)
+        )
+    for fragment in dataset.get_fragments():
+        for field in fragment.physical_schema:
+            _check_field(dataset.schema, field, fragment.path)
+        for name in dataset.schema.names:
+            if name not in fragment.physical_schema.names and f"{name}=" not in fragment.path:
+                # Arrow would read it as NULL.
+                raise SchemaMismatchError(f"missing in {fragment.path}", column=name)
+    return dataset
+
+
+def _check_field(schema: pa.Schema, field: pa.Field, path: str) -> None:
+    index = schema.get_field_index(field.name)
+    if index < 0:
+        # Arrow would leave it out.
+        raise SchemaMismatchError(f"in {path}, but not in the first file", column=field.name)
+    if schema.field(index).type != field.type:
+        raise SchemaMismatchError(
+            f"{field.type} in {path}, {schema.field(index).type} in the first file",
+            column=field.name,
+        )
+
+
+def _groups(data: Iterator[pa.RecordBatch]) -> Iterator[list[pa.RecordBatch]]:
+    group: list[pa.RecordBatch] = []
+    rows = 0
+    for batch in data:
+        group.append(batch)
+        rows += batch.num_rows
+        if rows >= _GROUP_ROWS:
+            yield group
+            group, rows = [], 0
+    if group:
+        yield group

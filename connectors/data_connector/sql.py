@@ -1,0 +1,290 @@
+"""Tables of a SQL database: what all databases share. A database of its own is a `Dialect`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import pyarrow as pa
+import sqlalchemy as sa
+
+from data_connector.arrow_types import append_schema, cast_batch, check_years
+from data_connector.backends import Capabilities, IfExists, Request, choose_table
+from data_connector.errors import (
+    ColumnNotFoundError,
+    ConnectorError,
+    SchemaMismatchError,
+    TargetExistsError,
+)
+from data_connector.locations import DatabaseLocation
+from data_connector.streams import OwningReader
+
+
+class Dialect(Protocol):
+    """What differs from database to database."""
+
+    @property
+    def location(self) -> DatabaseLocation:
+        """Where the database is."""
+
+    def engine(self, *, create: bool) -> sa.Engine:
+        """An engine without a pool; `create` makes a database file where there is none."""
+
+    def begin(self, connection: sa.Connection, *, write: bool) -> None:
+        """Start the transaction."""
+
+    def cursor(self, connection: sa.Connection) -> Any:
+        """A DBAPI cursor that leaves rows on the server until they are fetched.
+
+        The driver's own, since SQLAlchemy's rows take as long again as all the rest.
+        """
+
+    def describe(self, connection: sa.Connection, statement: str) -> pa.Schema:
+        """The schema of a SELECT's result, from declared types."""
+
+    def to_array(self, values: Sequence[Any], kind: pa.DataType) -> pa.Array:
+        """Values as the driver yields them, None for NULL, as an array of `kind`.
+
+        Raises `pyarrow.ArrowException`, `ValueError`, `TypeError`, `OverflowError` or
+        `ArithmeticError` if one does not fit exactly.
+        """
+
+    def stored_type(self, kind: pa.DataType) -> pa.DataType | None:
+        """The type that a column of Arrow type `kind` comes back as; None: cannot be stored."""
+
+    def declaration(self, kind: pa.DataType) -> str:
+        """The SQL type of a column of a stored type."""
+
+    def check_names(self, names: Sequence[str]) -> None:
+        """Raise `SchemaMismatchError` for a column or table name that cannot be kept."""
+
+    def insert(self, connection: sa.Connection, table: str, batch: pa.RecordBatch) -> None:
+        """Write a batch of stored types into the table, by the driver's fastest way."""
+
+    def translate(self, error: Exception) -> ConnectorError:
+        """The driver's error in this library's words; secrets are taken out later."""
+
+
+# What `Dialect.to_array` may raise.
+MISFITS = (pa.ArrowException, ValueError, TypeError, OverflowError, ArithmeticError)
+
+
+@dataclass(frozen=True, slots=True)
+class SqlBackend:
+    """A database as source and target."""
+
+    dialect: Dialect
+    driver_error: type[Exception]
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What all databases can do."""
+        return Capabilities(many_tables=True, queries=True, keeps_types=True, keeps_bytes=True)
+
+    def tables(self) -> list[str]:
+        """The tables and views of the default schema."""
+        with self._translated(), self._connected(create=False) as connection:
+            return table_names(connection)
+
+    def fetch(self, request: Request) -> pa.RecordBatchReader:
+        """A reader over a server-side cursor, which holds the connection."""
+        with ExitStack() as resources, self._translated():
+            connection = resources.enter_context(self._connected(create=False))
+            self.dialect.begin(connection, write=False)
+            relation = self._relation(connection, request)
+            described = self.dialect.describe(connection, f"SELECT * FROM {relation}")  # noqa: S608
+            columns = _readable(described, request.columns)
+            schema = pa.schema([described.field(index) for index in columns])
+            cursor = resources.enter_context(closing(self.dialect.cursor(connection)))
+            if request.query is not None:
+                # As it stands, and projected here: a query around it need not keep its order.
+                cursor.execute(request.query)
+                _check_distinct([column[0] for column in cursor.description])
+            else:
+                names = ", ".join(f"fetched.{quoted(name)}" for name in schema.names)
+                cursor.execute(f"SELECT {names} FROM {relation}")  # noqa: S608
+                columns = list(range(len(schema)))
+            release = resources.pop_all().close
+        batches = self._batches(cursor, request.batch_rows, columns, schema)
+        return OwningReader(schema, batches, release)
+
+    def load(self, data: pa.RecordBatchReader, table: str | None, if_exists: IfExists) -> int:
+        """Write all rows in one transaction with the table's creation."""
+        assert table is not None  # noqa: S101 - `load` sees to it
+        self.dialect.check_names([table, *data.schema.names])
+        stored = self._stored_schema(data.schema)
+        rows = 0
+        with self._translated(), self._connected(create=True) as connection:
+            self.dialect.begin(connection, write=True)
+            stored = self._prepare(connection, table, stored, if_exists)
+            # The source's own errors pass through untouched: they are not this database's.
+            for batch in data:
+                batch = cast_batch(batch, stored)
+                check_years(batch)
+                self.dialect.insert(connection, table, batch)
+                rows += batch.num_rows
+            connection.commit()
+        return rows
+
+    @contextmanager
+    def _connected(self, *, create: bool) -> Iterator[sa.Connection]:
+        connection = self.dialect.engine(create=create).connect()
+        try:
+            yield connection
+        finally:
+            # What was to be kept is committed by now; a connection that is lost already would
+            # only hide the error that tells why.
+            with suppress(sa.exc.DBAPIError):
+                connection.close()
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except (sa.exc.DBAPIError, self.driver_error) as error:
+            raise self._translate(error) from None
+
+    def _translate(self, error: Exception) -> ConnectorError:
+        # Not chained: a driver's message may repeat the URL's secrets.
+        original = error.orig if isinstance(error, sa.exc.DBAPIError) else error
+        assert isinstance(original, Exception)  # noqa: S101 - narrows BaseException
+        translated = self.dialect.translate(original)
+        translated.args = (self.dialect.location.redact(str(translated)),)
+        return translated
+
+    def _relation(self, connection: sa.Connection, request: Request) -> str:
+        """What to read, as it stands after FROM."""
+        if request.query is not None:
+            return f"({request.query.rstrip().rstrip(';')}\n) AS fetched"
+        return f"{quoted(choose_table(table_names(connection), request.table))} AS fetched"
+
+    def _batches(
+        self,
+        cursor: Any,
+        batch_rows: int,
+        columns: Sequence[int],
+        schema: pa.Schema,
+    ) -> Iterator[pa.RecordBatch]:
+        row = 0
+        with self._translated():
+            while rows := cursor.fetchmany(batch_rows):
+                values = list(zip(*rows, strict=True))
+                arrays = [
+                    self._array(values[index], field, row)
+                    for index, field in zip(columns, schema, strict=True)
+                ]
+                row += len(rows)
+                del rows, values  # not to be held while the consumer works on the batch
+                yield pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+    def _array(self, values: Sequence[Any], field: pa.Field, row: int) -> pa.Array:
+        try:
+            return self.dialect.to_array(values, field.type)
+        except MISFITS:
+            for offset, value in enumerate(values):
+                reason = misfit(self.dialect.to_array, value, field.type)
+                if reason is not None:
+                    raise SchemaMismatchError(
+                        f"{_shown(value)} does not fit its type {field.type}: {reason}; "
+                        "correct the row, or cast the column in a query=",
+                        column=field.name,
+                        row=row + offset + 1,
+                    ) from None
+            raise
+
+    def _stored_schema(self, schema: pa.Schema) -> pa.Schema:
+        if not schema.names:
+            raise SchemaMismatchError("a table needs at least one column", column="")
+        fields = []
+        for field in schema:
+            kind = self.dialect.stored_type(field.type)
+            if kind is None:
+                raise SchemaMismatchError(
+                    f"{self.dialect.location.scheme} cannot store {field.type}: cast it first",
+                    column=field.name,
+                )
+            fields.append(pa.field(field.name, kind))
+        return pa.schema(fields)
+
+    def _prepare(
+        self, connection: sa.Connection, table: str, stored: pa.Schema, if_exists: IfExists
+    ) -> pa.Schema:
+        """The types to write, with the table there to take them."""
+        exists = table in table_names(connection)
+        if exists and if_exists == "fail":
+            raise TargetExistsError(
+                f"table {table!r} exists in {self.dialect.location}: "
+                "give if_exists='append' or 'replace'"
+            )
+        if exists and if_exists == "append":
+            target = self.dialect.describe(connection, f"SELECT * FROM {quoted(table)}")  # noqa: S608
+            return append_schema(stored, target)
+        if exists:
+            execute(connection, f"DROP TABLE {quoted(table)}")
+        columns = (
+            f"{quoted(field.name)} {self.dialect.declaration(field.type)}" for field in stored
+        )
+        execute(connection, f"CREATE TABLE {quoted(table)} ({', '.join(columns)})")
+        return stored
+
+
+def _readable(described: pa.Schema, names: Sequence[str] | None) -> list[int]:
+    """The positions of the columns to read, all of which have a type in Arrow."""
+    for name in names or ():
+        if name not in described.names:
+            raise ColumnNotFoundError(f"no column {name!r}", available=described.names)
+    positions = [described.names.index(name) for name in names or described.names]
+    for position in positions:
+        field = described.field(position)
+        if field.metadata is not None:
+            raise SchemaMismatchError(
+                f"no Arrow type for {field.metadata[b'declared'].decode()}: leave it out with "
+                "columns=, or cast it in a query=, as in CAST(... AS text)",
+                column=field.name,
+            )
+    return positions
+
+
+def _check_distinct(names: Sequence[str]) -> None:
+    for name in names:
+        if names.count(name) > 1:
+            raise SchemaMismatchError("the query yields it twice: rename one", column=name)
+
+
+def misfit(
+    convert: Callable[[Sequence[Any], pa.DataType], pa.Array], value: object, kind: pa.DataType
+) -> str | None:
+    """Why `value` alone does not fit `kind`; None if it does."""
+    try:
+        convert([value], kind)
+    except MISFITS as error:
+        return str(error).splitlines()[0] if str(error) else type(error).__name__
+    return None
+
+
+def undescribed(name: str, declared: str) -> pa.Field:
+    """A column whose declared type has no counterpart in Arrow: an error once it is read."""
+    return pa.field(name, pa.null(), metadata={"declared": declared})
+
+
+def execute(connection: sa.Connection, statement: str) -> sa.CursorResult[Any]:
+    """The result of a statement that holds no parameters, whatever % and : stand in it."""
+    return connection.execution_options(no_parameters=True).exec_driver_sql(statement)
+
+
+def quoted(name: str) -> str:
+    """An identifier as the SQL standard quotes it."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def table_names(connection: sa.Connection) -> list[str]:
+    """The tables and views of the default schema, sorted."""
+    inspector = sa.inspect(connection)
+    return sorted({*inspector.get_table_names(), *inspector.get_view_names()})
+
+
+def _shown(value: object, limit: int = 60) -> str:
+    text = repr(value)
+    return text if len(text) <= limit else text[:limit] + "..."

@@ -1,0 +1,284 @@
+"""SQLite. Its values carry types of their own; what a column is declared as decides here.
+
+Times are ISO 8601 text, those with a zone in UTC and ending in `Z`, so that they can be read by
+people, compared as text and understood by SQLite's date functions. Decimals of more than 15
+digits, which SQLite would round to a float, are text.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+from uuid import uuid4
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import sqlalchemy as sa
+
+from data_connector import arrow_types
+from data_connector.arrow_types import MICROSECONDS, UTC_MICROSECONDS
+from data_connector.errors import (
+    ConnectorError,
+    CorruptSourceError,
+    DiskFullError,
+    QueryError,
+    SchemaMismatchError,
+    SourceNotFoundError,
+    SourceUnreachableError,
+    UnsupportedSourceError,
+    WriteError,
+)
+from data_connector.locations import DatabaseLocation
+from data_connector.sql import SqlBackend, execute, quoted
+
+# Digits that a decimal keeps as a float (https://sqlite.org/datatype3.html, section 3.1).
+_EXACT_DIGITS = 15
+
+_DECLARED = {
+    "BOOLEAN": pa.bool_(),
+    "BOOL": pa.bool_(),
+    "DATE": pa.date32(),
+    "DATETIME": MICROSECONDS,
+    "TIMESTAMP": MICROSECONDS,
+    "TIMESTAMP WITHOUT TIME ZONE": MICROSECONDS,
+    "TIMESTAMP WITH TIME ZONE": UTC_MICROSECONDS,
+    "TIMESTAMPTZ": UTC_MICROSECONDS,
+}
+_DECIMAL = re.compile(r"(?:NUMERIC|DECIMAL|DECIMAL_TEXT)\((\d+)(?:,(\d+))?\)")
+
+# SQLite's own rules for the affinity of any other declared type, in their order (section 3.1).
+_AFFINITIES = (
+    (("INT",), pa.int64()),
+    (("CHAR", "CLOB", "TEXT"), pa.string()),
+    (("BLOB",), pa.binary()),
+    (("REAL", "FLOA", "DOUB", "NUMERIC", "DECIMAL"), pa.float64()),
+)
+_STORAGE_CLASSES = {
+    "integer": pa.int64(),
+    "real": pa.float64(),
+    "text": pa.string(),
+    "blob": pa.binary(),
+    None: pa.null(),
+}
+
+
+def open_sqlite(location: DatabaseLocation) -> SqlBackend:
+    """The backend for a SQLite file."""
+    if not location.url.database or location.url.database == ":memory:":
+        raise UnsupportedSourceError(
+            "SQLite needs a file: write sqlite:///relative or sqlite:////absolute"
+        )
+    return SqlBackend(SqliteDialect(location), sqlite3.Error)
+
+
+@dataclass(frozen=True, slots=True)
+class SqliteDialect:
+    """SQLite through Python's own `sqlite3`."""
+
+    location: DatabaseLocation
+
+    @property
+    def path(self) -> Path:
+        """The database's file."""
+        return Path(self.location.url.database or "")
+
+    def engine(self, *, create: bool) -> sa.Engine:
+        """An engine that creates no file unless asked: sqlite3 by itself always would."""
+        if not create and not self.path.exists():
+            raise SourceNotFoundError(f"no SQLite database at {self.path}: check the path")
+        if not self.path.absolute().parent.is_dir():
+            raise SourceNotFoundError(f"no folder {self.path.parent}: create it first")
+        # Read-write also to read: only so can SQLite undo what a killed writer left behind.
+        url = self.location.url.set(database=f"file:{quote(str(self.path))}").update_query_dict(
+            {"mode": "rwc" if create else "rw", "uri": "true"}
+        )
+        # Transactions are begun by hand: sqlite3 would leave CREATE and DROP out of them. A
+        # reader may be collected, and its connection closed, by another thread.
+        options = {"isolation_level": None, "check_same_thread": False}
+        return sa.create_engine(url, poolclass=sa.NullPool, connect_args=options)
+
+    def begin(self, connection: sa.Connection, *, write: bool) -> None:
+        """Start a transaction; a writer takes its lock at once, and so fails at once."""
+        execute(connection, "BEGIN IMMEDIATE" if write else "BEGIN")
+
+    def cursor(self, connection: sa.Connection) -> sqlite3.Cursor:
+        """A cursor, which in SQLite reads row by row."""
+        return connection.connection.cursor()  # type: ignore[return-value]
+
+    def describe(self, connection: sa.Connection, statement: str) -> pa.Schema:
+        """The schema, from the types declared for the columns that the result comes from."""
+        # sqlite3 does not tell a result's declared types, but SQLite tells a view's.
+        view = f"described_{uuid4().hex}"
+        execute(connection, f"CREATE TEMP VIEW {view} AS {statement}")
+        try:
+            # Rows of position, name, declared type and more.
+            columns: Any = execute(connection, f"PRAGMA table_info({view})").all()
+            fields = []
+            for _, name, declared, *_ in columns:
+                kind = declared_type(declared) or _first_type(connection, view, name)
+                fields.append(pa.field(name, kind))
+            return pa.schema(fields)
+        finally:
+            execute(connection, f"DROP VIEW {view}")
+
+    def to_array(self, values: Sequence[Any], kind: pa.DataType) -> pa.Array:
+        """The values as an array of `kind`, exactly."""
+        if pa.types.is_decimal(kind):
+            return pa.array([None if v is None else _decimal(v) for v in values], kind)
+        if pa.types.is_binary(kind) and any(type(value) is str for value in values):
+            raise TypeError("SQLite stores it as text")
+        # The type is inferred first: told the type, Arrow would let 1.5 be the integer 1.
+        array = pa.array(values)
+        if array.type == kind or pa.types.is_null(array.type):
+            return array.cast(kind)
+        if pa.types.is_string(array.type) and pa.types.is_temporal(kind):
+            return array.cast(kind)
+        if pa.types.is_int64(array.type) and pa.types.is_floating(kind):
+            return array.cast(kind)
+        if pa.types.is_int64(array.type) and pa.types.is_boolean(kind):
+            if pc.all(pc.is_in(array, pa.array([0, 1, None]))).as_py():
+                return array.cast(kind)
+            raise ValueError("a boolean is 0 or 1")
+        raise TypeError(f"SQLite stores it as {array.type}")
+
+    def stored_type(self, kind: pa.DataType) -> pa.DataType | None:
+        """Integers are 64 bits wide and floats double: SQLite has no others."""
+        stored = arrow_types.stored_type(kind)
+        if stored is None:
+            return None
+        if pa.types.is_integer(stored):
+            return pa.int64()
+        return pa.float64() if pa.types.is_floating(stored) else stored
+
+    def declaration(self, kind: pa.DataType) -> str:
+        """The declared type from which `declared_type` finds `kind` again."""
+        if pa.types.is_decimal(kind):
+            name = "DECIMAL" if kind.precision <= _EXACT_DIGITS else "DECIMAL_TEXT"
+            return f"{name}({kind.precision}, {kind.scale})"
+        return {
+            pa.int64(): "INTEGER",
+            pa.float64(): "REAL",
+            pa.bool_(): "BOOLEAN",
+            pa.string(): "TEXT",
+            pa.binary(): "BLOB",
+            pa.date32(): "DATE",
+            MICROSECONDS: "TIMESTAMP",
+            UTC_MICROSECONDS: "TIMESTAMP WITH TIME ZONE",
+        }[kind]
+
+    def check_names(self, names: Sequence[str]) -> None:
+        """Refuse two columns that differ only by case, which SQLite takes for one."""
+        _table, *columns = names
+        lowered = [name.lower() for name in columns]
+        for name in columns:
+            if lowered.count(name.lower()) > 1:
+                raise SchemaMismatchError("SQLite tells no case apart: rename one", column=name)
+
+    def insert(self, connection: sa.Connection, table: str, batch: pa.RecordBatch) -> None:
+        """Insert the rows by one `executemany`."""
+        if batch.num_rows == 0:
+            return
+        columns = [
+            _stored_values(array, field)
+            for array, field in zip(batch.columns, batch.schema, strict=True)
+        ]
+        names = ", ".join(quoted(name) for name in batch.schema.names)
+        marks = ", ".join("?" * len(columns))
+        connection.exec_driver_sql(
+            f"INSERT INTO {quoted(table)} ({names}) VALUES ({marks})",  # noqa: S608
+            list(zip(*columns, strict=True)),
+        )
+
+    def translate(self, error: Exception) -> ConnectorError:
+        """By SQLite's result codes (https://sqlite.org/rescode.html)."""
+        code = getattr(error, "sqlite_errorname", None) or ""
+        if code == "SQLITE_FULL":
+            return DiskFullError.at(self.path)
+        for prefixes, meaning in _MEANINGS:
+            if code.startswith(prefixes):
+                return meaning(self.path, error)
+        return QueryError(f"SQLite refused, in {self.path}: {error}")
+
+
+_MEANINGS: tuple[tuple[tuple[str, ...], Callable[[Path, Exception], ConnectorError]], ...] = (
+    (
+        ("SQLITE_NOTADB", "SQLITE_CORRUPT"),
+        lambda path, error: CorruptSourceError(
+            f"{path} cannot be read as a SQLite database ({error}): restore it from a copy"
+        ),
+    ),
+    (
+        ("SQLITE_BUSY", "SQLITE_LOCKED"),
+        lambda path, error: SourceUnreachableError(
+            f"{path} is in use by another reader or writer ({error}): let it end, or wait longer "
+            "with ?timeout=SECONDS in the URL"
+        ),
+    ),
+    (
+        ("SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_AUTH", "SQLITE_IOERR"),
+        lambda path, error: SourceUnreachableError(
+            f"{path} cannot be used ({error}): check that it is a file you may read and write, on "
+            "a disk in order"
+        ),
+    ),
+    (
+        ("SQLITE_READONLY", "SQLITE_CONSTRAINT", "SQLITE_TOOBIG", "SQLITE_MISMATCH"),
+        lambda path, error: WriteError(f"{path} refused the rows, none was written: {error}"),
+    ),
+)
+
+
+def declared_type(declared: str) -> pa.DataType | None:
+    """The Arrow type of a column declared so; None where the declaration says nothing."""
+    plain = " ".join(declared.upper().split())
+    if plain in _DECLARED:
+        return _DECLARED[plain]
+    decimal = _DECIMAL.fullmatch(plain.replace(" ", ""))
+    if decimal is not None:
+        kind = arrow_types.decimal_type(int(decimal[1]), int(decimal[2] or 0))
+        if kind is not None:
+            return kind
+    for parts, kind in _AFFINITIES:
+        if any(part in plain for part in parts):
+            return kind
+    return None
+
+
+def _first_type(connection: sa.Connection, view: str, name: str) -> pa.DataType:
+    """For a column that declares nothing, such as an expression: the type of its first value."""
+    # With the view's name before it: SQLite takes an unknown name alone for a text.
+    column = f"{view}.{quoted(name)}"
+    found = execute(
+        connection,
+        f"SELECT typeof({column}) FROM {view} WHERE {column} IS NOT NULL LIMIT 1",  # noqa: S608
+    )
+    return _STORAGE_CLASSES[found.scalar()]
+
+
+def _decimal(value: object) -> Decimal:
+    # By its shortest text: 12.34 is stored as the float next to it, and is 12.34 again.
+    if isinstance(value, float):
+        return Decimal(repr(value))
+    if isinstance(value, int | str):
+        return Decimal(value)
+    raise TypeError(f"not a number: {type(value).__name__}")
+
+
+def _stored_values(array: pa.Array, field: pa.Field) -> list[Any]:
+    """The values as sqlite3 takes them."""
+    kind = field.type
+    if pa.types.is_floating(kind) and pc.any(pc.is_nan(array)).as_py():
+        raise SchemaMismatchError("SQLite would store NaN as NULL: replace it", column=field.name)
+    if kind == UTC_MICROSECONDS:
+        # Written as naive and marked afterwards: ten times as fast as a cast with its zone.
+        array = pc.binary_join_element_wise(array.cast(MICROSECONDS).cast(pa.string()), "Z", "")
+    elif pa.types.is_temporal(kind) or pa.types.is_decimal(kind):
+        array = array.cast(pa.string())
+    values: list[Any] = array.to_pylist()
+    return values

@@ -1,0 +1,142 @@
+"""Rows out of any source, rows into any target: what this library is for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, get_args
+
+from data_connector.backends import IfExists, Request, open_backend
+from data_connector.errors import UnsupportedSourceError
+from data_connector.locations import parse
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from sqlalchemy import URL
+
+# A batch of five columns is then about 3 MB: large enough that the cost a batch vanishes, small
+# enough that a reader's memory is of no concern.
+BATCH_ROWS = 65_536
+
+
+def fetch(
+    source: str | os.PathLike[str] | URL,
+    *,
+    table: str | None = None,
+    query: str | None = None,
+    columns: Sequence[str] | None = None,
+    batch_rows: int = BATCH_ROWS,
+    schema: pa.Schema | None = None,
+) -> pa.RecordBatchReader:
+    """A reader over the rows of a table, a query's result, or a file.
+
+    The rows stream: memory is bounded by `batch_rows`, not by the table. The reader owns its
+    connection and closes it when exhausted, on an error, when closed (`with fetch(...) as
+    reader:`), and when collected. Until then a SQLite database cannot be written by others.
+
+    Args:
+        source: a SQLAlchemy URL (`sqlite:///path`, `postgresql://user:password@host/database`),
+            or the path or `file://` URL of a `.parquet`, `.csv` or `.csv.gz` file, or of a folder
+            of Parquet files.
+        table: which table or view; may be left out where the source holds only one.
+        query: a SELECT to run instead.
+        columns: which columns, in this order; all by default.
+        batch_rows: most rows in a batch.
+        schema: the columns' types, for CSV, which knows none; otherwise they are guessed from the
+            file's beginning. It names every column of the file.
+
+    Returns:
+        A reader whose schema is the source's declared one. Times with a zone are
+        `timestamp[us, tz=UTC]`; decimals without a declared precision are `decimal256(76, 38)`.
+        Batches have at most `batch_rows` rows.
+
+    Raises:
+        ConnectorError: one of its subclasses, as far as possible here and not on the first read.
+        ValueError: the arguments contradict each other.
+    """
+    _check_request(table=table, query=query, columns=columns, batch_rows=batch_rows)
+    backend = open_backend(parse(source))
+    if query is not None and not backend.capabilities.queries:
+        raise UnsupportedSourceError("files answer no query=: fetch columns, or use a database")
+    if schema is not None and backend.capabilities.keeps_types:
+        raise UnsupportedSourceError("schema= is for CSV; this source knows its columns' types")
+    request = Request(
+        table=table,
+        query=query,
+        columns=None if columns is None else tuple(columns),
+        schema=schema,
+        batch_rows=batch_rows,
+    )
+    return backend.fetch(request)
+
+
+def load(
+    data: pa.Table | pa.RecordBatch | pa.RecordBatchReader,
+    target: str | os.PathLike[str] | URL,
+    *,
+    table: str | None = None,
+    if_exists: IfExists = "fail",
+) -> int:
+    """How many rows were written into a database's table or a file: all of them, or an error.
+
+    A database's table is created from the data's schema where there is none, in one transaction
+    with the rows. A file is written aside in its folder and renamed, so that nobody ever reads
+    half of one.
+
+    Args:
+        data: a table or a reader; a reader is consumed batch by batch, and closed.
+        target: as the source of `fetch`; not a folder.
+        table: the table's name; required for a database.
+        if_exists: what to do with a table or file that is there: `fail`, `append` rows of the same
+            columns (in any order, of types that fit), or `replace` it.
+
+    Raises:
+        TargetExistsError: it is there, and `if_exists` is `fail`.
+        SchemaMismatchError: a column cannot be stored there, or differs from what is there.
+        DiskFullError: no room; the message names the disk.
+        ConnectorError: whatever else the target, or the reader's source, says.
+        ValueError: the arguments contradict each other.
+    """
+    from data_connector.streams import as_reader
+
+    if if_exists not in get_args(IfExists):
+        raise ValueError(f"if_exists must be one of {get_args(IfExists)}, got {if_exists!r}")
+    backend = open_backend(parse(target))
+    if backend.capabilities.many_tables and not table:
+        raise ValueError("table= is required: a database holds tables by name")
+    with as_reader(data, batch_rows=BATCH_ROWS) as reader:
+        return backend.load(reader, table, if_exists)
+
+
+def list_tables(source: str | os.PathLike[str] | URL) -> list[str]:
+    """The names of the tables and views in a database, sorted; a file is one table, its stem.
+
+    Raises:
+        ConnectorError: the source is missing, unreachable or unreadable.
+    """
+    return open_backend(parse(source)).tables()
+
+
+def schema_of(source: str | os.PathLike[str] | URL, *, table: str | None = None) -> pa.Schema:
+    """The schema that `fetch` would yield; reads no rows of a database.
+
+    Raises:
+        ConnectorError: as `fetch`.
+    """
+    with fetch(source, table=table, batch_rows=1) as reader:
+        return reader.schema
+
+
+def _check_request(
+    *, table: str | None, query: str | None, columns: Sequence[str] | None, batch_rows: int
+) -> None:
+    if table is not None and query is not None:
+        raise ValueError("give table= or query=, not both")
+    if batch_rows < 1:
+        raise ValueError(f"batch_rows must be positive, got {batch_rows=}")
+    if columns is None:
+        return
+    if isinstance(columns, str) or not columns:
+        raise ValueError(f"columns must be a non-empty list of names, got {columns=}")
+    if len(set(columns)) < len(columns):
+        raise ValueError(f"columns must differ, got {columns=}")

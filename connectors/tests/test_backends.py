@@ -1,0 +1,43 @@
+"""A URL finds its backend; what is heavy is imported by it and not before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from data_connector.backends import choose_table, open_backend
+from data_connector.errors import TableNotFoundError, UnsupportedSourceError
+from data_connector.locations import parse
+
+
+def test_an_unknown_scheme_lists_those_there_are() -> None:
+    with pytest.raises(UnsupportedSourceError, match="mysql.*file, postgresql, sqlite"):
+        open_backend(parse("mysql://host/db"))
+
+
+def test_importing_the_package_imports_nothing_heavy(python: Callable[..., str]) -> None:
+    heavy = "{'pyarrow', 'sqlalchemy', 'psycopg', 'numpy'}"
+    script = f"import sys, data_connector; print({heavy} & sys.modules.keys())"
+    assert python(script) == "set()\n"
+
+
+def test_a_file_needs_no_database_library(python: Callable[..., str], tmp_path: Path) -> None:
+    script = (
+        "import sys, data_connector as dc, pyarrow as pa\n"
+        "dc.load(pa.table({'a': [1]}), sys.argv[1] + '.csv')\n"
+        "dc.load(pa.table({'a': [1]}), sys.argv[1] + '.parquet')\n"
+        "print({'sqlalchemy', 'psycopg', 'sqlite3'} & sys.modules.keys())"
+    )
+    assert python(script, tmp_path / "rows") == "set()\n"
+
+
+def test_the_only_table_is_chosen() -> None:
+    assert choose_table(["a"], None) == "a"
+    assert choose_table(["a", "b"], "b") == "b"
+    with pytest.raises(TableNotFoundError, match="holds no table"):
+        choose_table([], None)
+    with pytest.raises(TableNotFoundError, match="'c'") as caught:
+        choose_table(["a", "b"], "c")
+    assert caught.value.available == ("a", "b")
