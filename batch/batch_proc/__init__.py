@@ -1,0 +1,1 @@
+"""Workflows over all transactions: training today, inference and backfill to come."""

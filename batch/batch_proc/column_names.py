@@ -1,0 +1,41 @@
+"""The user's names for our columns, from a TOML file of lines `ours = "theirs"`."""
+
+from __future__ import annotations
+
+import tomllib
+from collections import Counter
+from pathlib import Path
+
+from batch_proc.errors import UsageError
+from fraud_ml.transactions import LABEL_COLUMNS, TRANSACTION_COLUMNS
+
+# The label's own transaction_id is the transaction's: both lie in the same row.
+OPTIONAL_COLUMNS = tuple(name for name in LABEL_COLUMNS if name not in TRANSACTION_COLUMNS)
+COLUMNS = (*TRANSACTION_COLUMNS, *OPTIONAL_COLUMNS)
+
+
+def read_column_names(path: Path) -> dict[str, str]:
+    """Our column name to the user's, for the names that the file gives.
+
+    Raises:
+        UsageError: the file cannot be read, is no TOML, names a column that we do not have, or
+            gives one column of the user two meanings.
+    """
+    try:
+        given = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"--columns {path}: cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"--columns {path}: is not TOML: {error}") from error
+    for ours, theirs in given.items():
+        if ours not in COLUMNS:
+            raise UsageError(
+                f"--columns {path}: {ours!r} is no column of ours; the lines are"
+                f' ours = "theirs" for {", ".join(COLUMNS)}'
+            )
+        if not isinstance(theirs, str) or not theirs:
+            raise UsageError(f"--columns {path}: {ours} must name a column, got {theirs!r}")
+    shared = [theirs for theirs, times in Counter(given.values()).items() if times > 1]
+    if shared:
+        raise UsageError(f"--columns {path}: {shared[0]!r} stands for more than one column")
+    return given

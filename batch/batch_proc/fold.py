@@ -1,0 +1,139 @@
+"""One fold of the handbook's protocol: the arrays to train on and the arrays to test on."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from batch_proc.history import History
+from batch_proc.measures import Measure
+from fraud_ml.errors import DataError
+from fraud_ml.feature_spec import FeatureSpec
+from fraud_ml.features import compute_features, feature_matrix
+from fraud_ml.metrics import average_precision, card_precision_at_k, roc_auc
+from fraud_ml.splits import prequential_split
+
+CARDS_A_DAY = 100  # what the handbook's investigators can check
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Days:
+    """The days of a fold, in UTC: when it starts, and how long each part lasts."""
+
+    train_start: dt.date
+    train: int
+    delay: int
+    test: int
+
+    @classmethod
+    def latest(cls, history: History, *, train: int, delay: int, test: int) -> Days:
+        """The days whose last test day is the last day of the transactions."""
+        last = pc.max(history.transactions.column("timestamp")).as_py().date()
+        start = last - dt.timedelta(days=train + delay + test - 1)
+        return cls(train_start=start, train=train, delay=delay, test=test)
+
+    @property
+    def test_start(self) -> dt.date:
+        """The first test day."""
+        return self.train_start + dt.timedelta(days=self.train + self.delay)
+
+    @property
+    def end(self) -> dt.date:
+        """The day after the last test day."""
+        return self.test_start + dt.timedelta(days=self.test)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rows:
+    """Transactions as a model takes them: N of them, with F features."""
+
+    features: npt.NDArray[np.float32]
+    """Shape (N, F)."""
+    is_fraud: npt.NDArray[np.bool_]
+    """Shape (N,)."""
+    customer: npt.NDArray[np.int32]
+    """A number for each customer, shape (N,)."""
+    day: npt.NDArray[np.int32]
+    """Days since 1970-01-01, shape (N,)."""
+
+    def __len__(self) -> int:
+        return len(self.is_fraud)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fold:
+    """What one training sees, and what it is tested on."""
+
+    train: Rows
+    test: Rows
+
+
+def make_fold(history: History, days: Days, spec: FeatureSpec) -> Fold:
+    """The rows of the train days and of the test days, with their features.
+
+    Raises:
+        DataError: there are no transactions, or no frauds, on these days.
+    """
+    history = _until(history, days.end)
+    split = prequential_split(
+        history.transactions,
+        history.labels,
+        train_start=days.train_start,
+        train_days=days.train,
+        delay_days=days.delay,
+        test_days=days.test,
+    )
+    if not _is_fraud(history)[split.test].any():
+        raise DataError(
+            f"no fraud among the {len(split.test)} transactions to test on between"
+            f" {days.test_start} and {days.end - dt.timedelta(days=1)}: nothing could be measured;"
+            " move --train-start or give more --test-days"
+        )
+    features = compute_features(history.transactions, history.labels, spec)
+    return Fold(
+        train=_rows(history, features, split.train), test=_rows(history, features, split.test)
+    )
+
+
+def quality(test: Rows, score: npt.NDArray[np.float32]) -> list[Measure]:
+    """The handbook's three metrics of the scores of the test rows.
+
+    Args:
+        test: N transactions with at least one fraud.
+        score: probabilities of fraud, shape (N,).
+    """
+    cards = card_precision_at_k(test.day, test.customer, test.is_fraud, score, k=CARDS_A_DAY)
+    return [
+        Measure("auc", roc_auc(test.is_fraud, score), "", "area under the ROC curve"),
+        Measure("ap", average_precision(test.is_fraud, score), "", "average precision"),
+        Measure("cp100", cards, "", f"card precision at {CARDS_A_DAY} a day"),
+    ]
+
+
+def _until(history: History, end: dt.date) -> History:
+    """What happened before `end`: features look back, so the rest would only cost time."""
+    midnight = dt.datetime.combine(end, dt.time(), tzinfo=dt.UTC)
+    before = pc.less(history.transactions.column("timestamp"), pa.scalar(midnight))
+    n_rows = pc.sum(before).as_py()  # sorted by time, so they come first
+    return History(history.transactions.slice(0, n_rows), history.labels.slice(0, n_rows))
+
+
+def _rows(history: History, features: pa.Table, rows: npt.NDArray[np.int64]) -> Rows:
+    customer = history.transactions.column("customer_id").combine_chunks().dictionary_encode()
+    day = history.transactions.column("timestamp").cast(pa.date32()).cast(pa.int32())
+    return Rows(
+        features=feature_matrix(features.take(rows)),
+        is_fraud=_is_fraud(history)[rows],
+        customer=customer.indices.to_numpy()[rows],
+        day=day.to_numpy()[rows],
+    )
+
+
+def _is_fraud(history: History) -> npt.NDArray[np.bool_]:
+    known: npt.NDArray[np.bool_] = history.labels["is_fraud"].fill_null(fill_value=False).to_numpy()
+    return known

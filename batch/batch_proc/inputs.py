@@ -1,0 +1,49 @@
+"""What a command that trains works on: the history that its options name, and the days."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+
+from batch_proc.fold import Days
+from batch_proc.history import History, fetch_history, simulate_into
+from batch_proc.progress import Stages
+from batch_proc.train_options import TrainOptions
+from fraud_ml.simulator import SimulatorConfig
+
+SIMULATED_TRAIN_START = dt.date(2018, 7, 25)  # the first test fold of the handbook
+
+
+def read_history(options: TrainOptions, home: Path, stages: Stages) -> History:
+    """The history of the source that the options name; without one, simulated once in `home`.
+
+    Raises:
+        ConnectorError: the source cannot be read, or the simulation not be written.
+        DataError: the source does not hold transactions and labels.
+    """
+    source = options.source
+    if source is None:
+        database = home / "transactions.db"
+        source = f"sqlite:///{database}"
+        if not database.exists():
+            with stages.stage("simulate", "simulate transactions") as stage:
+                simulate_into(database, SimulatorConfig())
+                stage.say(str(database))
+    with stages.stage("fetch", "fetch transactions") as stage:
+        history = fetch_history(
+            source,
+            table=options.table,
+            names=options.column_names,
+            label_delay=dt.timedelta(days=options.delay_days),
+        )
+        stage.say(f"{history.transactions.num_rows:,} rows")
+    return history
+
+
+def choose_days(options: TrainOptions, history: History) -> Days:
+    """The days that the options name, or the latest ones for which there is history."""
+    start = options.train_start
+    if start is None and options.source is None:
+        start = SIMULATED_TRAIN_START
+    lengths = {"train": options.train_days, "delay": options.delay_days, "test": options.test_days}
+    return Days(train_start=start, **lengths) if start else Days.latest(history, **lengths)

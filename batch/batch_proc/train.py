@@ -1,0 +1,134 @@
+"""`./bazelw run //batch:train`: from transactions to a stored, tested model."""
+
+from __future__ import annotations
+
+import datetime as dt
+import importlib.metadata
+import platform
+import sys
+from pathlib import Path
+
+import torch
+from rich.console import Console
+
+from batch_proc.command import fraud_home, run
+from batch_proc.fold import Days, Fold, Rows, make_fold, quality
+from batch_proc.history import History
+from batch_proc.inputs import choose_days, read_history
+from batch_proc.measures import Measure, print_table, to_json, to_markdown, write_whole
+from batch_proc.progress import Stage, Stages
+from batch_proc.train_options import TrainOptions, parse_train_options
+from data_connector import ModelStore, StoredModel
+from fraud_ml.artifact import Artifact, save_artifact
+from fraud_ml.feature_spec import FeatureSpec, handbook_spec
+from fraud_ml.training import Epoch, TrainedModel, TrainingConfig, train_model
+
+MODEL_NAME = "fraud"
+
+
+def train(options: TrainOptions, home: Path, stages: Stages) -> tuple[StoredModel, list[Measure]]:
+    """A model trained, tested and stored, and the numbers of the run.
+
+    Nothing is stored until the test is done, and then all of it at once.
+
+    Raises:
+        ConnectorError: the source cannot be read, or the model not be stored.
+        DataError: what the source holds does not suffice.
+    """
+    history = read_history(options, home, stages)
+    days = choose_days(options, history)
+    spec = handbook_spec(label_delay=dt.timedelta(days=days.delay))
+    with stages.stage("features", "compute features") as stage:
+        fold = make_fold(history, days, spec)
+        stage.say(f"{len(spec.names)} of {history.transactions.num_rows:,} transactions")
+    with stages.stage("train", "train") as stage:
+        model = _train(fold.train, spec, options, stage)
+    with stages.stage("test", "test"), torch.inference_mode():
+        score = model.net.score(torch.from_numpy(fold.test.features)).numpy()
+        reached = quality(fold.test, score)
+    with stages.stage("store", "store the model") as stage:
+        stored = _store(model, spec, options, days, reached, home)
+        stage.say(f"version {stored.version}")
+    seconds = [Measure(f"{name}_seconds", taken, "s") for name, taken in stages.seconds.items()]
+    return stored, [*reached, *_counts(history, days, fold), *seconds]
+
+
+def _train(rows: Rows, spec: FeatureSpec, options: TrainOptions, stage: Stage) -> TrainedModel:
+    config = TrainingConfig(max_epochs=options.max_epochs)
+
+    def on_epoch(epoch: Epoch) -> None:
+        stage.advance(epoch.number, config.max_epochs)
+        stage.say(f"epoch {epoch.number}, validation AP {epoch.validation_average_precision:.3f}")
+
+    return train_model(
+        rows.features,
+        rows.is_fraud,
+        customers=rows.customer,
+        feature_names=spec.names,
+        training_config=config,
+        seed=options.seed,
+        on_epoch=on_epoch,
+    )
+
+
+def _store(
+    model: TrainedModel,
+    spec: FeatureSpec,
+    options: TrainOptions,
+    days: Days,
+    reached: list[Measure],
+    home: Path,
+) -> StoredModel:
+    artifact = Artifact(
+        net=model.net,
+        spec=spec,
+        seed=options.seed,
+        metrics={measure.name: float(measure.value) for measure in reached},
+        lineage={
+            "train_days": _span(days.train_start, days.train),
+            "test_days": _span(days.test_start, days.test),
+            "python": platform.python_version(),
+            **{name: importlib.metadata.version(name) for name in ("numpy", "pyarrow", "torch")},
+        },
+    )
+    store = ModelStore(home / "models")
+    return store.publish(MODEL_NAME, lambda folder: save_artifact(folder, artifact))
+
+
+def _counts(history: History, days: Days, fold: Fold) -> list[Measure]:
+    trained, tested = _span(days.train_start, days.train), _span(days.test_start, days.test)
+    return [
+        Measure("rows", history.transactions.num_rows, "transactions", "fetched"),
+        Measure("train_rows", len(fold.train), "transactions", trained),
+        Measure("train_frauds", int(fold.train.is_fraud.sum()), "transactions", "among them"),
+        Measure("test_rows", len(fold.test), "transactions", tested),
+        Measure("test_frauds", int(fold.test.is_fraud.sum()), "transactions", "among them"),
+    ]
+
+
+def _span(start: dt.date, days: int) -> str:
+    return f"{start} to {start + dt.timedelta(days=days - 1)}"
+
+
+def main() -> None:
+    """Trains as the command line says, and shows the numbers."""
+    options = parse_train_options(
+        prog="./bazelw run //batch:train --",
+        description="Train a fraud model, test it on the days after, and store it.",
+    )
+    home = fraud_home()
+    stages = Stages()
+    stored, measures = train(options, home, stages)
+    stages.stop()
+    title = f"{stored.name} version {stored.version}"
+    report = home / "reports" / f"{stored.name}-{stored.version}.md"
+    report.parent.mkdir(exist_ok=True)
+    write_whole(report, to_markdown(title, measures))
+    if options.json_path:
+        write_whole(options.json_path, f"{to_json(measures)}\n")
+    print_table(title, measures, Console())
+    sys.stdout.write(f"model:  {stored.path}\nreport: {report}\n")
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))

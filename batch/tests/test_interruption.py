@@ -1,0 +1,79 @@
+"""A training that is stopped from outside, for real: nothing half-written stays."""
+
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from small_training import TRAIN_START, environment, run_train, train_command
+
+
+def left_in(home: Path) -> list[str]:
+    return sorted(str(path.relative_to(home)) for path in home.rglob("*") if path.is_file())
+
+
+def stopped_at(line: str, home: Path, number: int, *arguments: str) -> tuple[int, str]:
+    """Sends a signal when the training has said `line`; its exit code and its last line."""
+    with subprocess.Popen(
+        train_command(*arguments),
+        env=environment(FRAUD_HOME=str(home)),
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        said = ""
+        for said in process.stderr:
+            if said.startswith(line):
+                process.send_signal(number)
+                break
+        rest = process.stderr.read().splitlines()
+    return process.returncode, (rest or [said])[-1]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_while_it_trains_stores_nothing(
+    tmp_path: Path, write: Callable[[pa.Table], str], rows: pa.Table, number: int
+) -> None:
+    home = tmp_path / "home"
+    status, said = stopped_at(
+        "compute features", home, number,
+        "--transactions", write(rows), "--train-start", TRAIN_START, "--max-epochs", "1000",
+    )  # fmt: skip
+    assert (status, said[:11]) == (1, "interrupted")
+    assert left_in(home) == [] if home.exists() else True
+
+
+def test_a_full_disk_is_named_and_keeps_nothing(
+    tmp_path: Path, write: Callable[[pa.Table], str], rows: pa.Table
+) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    script = (
+        f"mount -t tmpfs -o size=64k tmpfs {disk} &&"
+        ' "$@"; status=$?; find ' + str(disk) + " -type f ! -name .lock; exit $status"
+    )
+    training = train_command("--transactions", write(rows), "--train-start", TRAIN_START)
+    own_mounts = ["unshare", "--user", "--map-root-user", "--mount"]
+    done = subprocess.run(
+        [*own_mounts, "sh", "-c", script, "sh", *training],
+        env=environment(FRAUD_HOME=str(disk / "home")),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1, done.stderr
+    assert f"disk full: no room to write {disk}" in done.stderr
+    assert done.stdout == ""  # no file of a model is left
+
+
+def test_numbers_that_cannot_be_written_are_an_error(
+    tmp_path: Path, write: Callable[[pa.Table], str], rows: pa.Table
+) -> None:
+    done = run_train(
+        "--transactions", write(rows), "--train-start", TRAIN_START, "--json", "/dev/full",
+        FRAUD_HOME=str(tmp_path / "home"),
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "No space left on device" in done.stderr

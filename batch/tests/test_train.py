@@ -1,0 +1,144 @@
+"""The main job, end to end: from a source to a stored model and its numbers."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from small_training import QUICK, SMALL, TRAIN_START
+
+import data_connector
+from batch_proc import inputs, train
+from batch_proc.command import run
+from data_connector import ModelStore
+from fraud_ml.artifact import load_artifact
+from fraud_ml.simulator import Simulation
+
+
+@pytest.fixture
+def train_on(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., dict[str, float]]:
+    """Trains; returns the numbers by name."""
+
+    def command(*arguments: str) -> dict[str, float]:
+        numbers = tmp_path / "numbers.json"
+        argv = ["train", *QUICK, "--train-start", TRAIN_START, "--json", str(numbers)]
+        monkeypatch.setattr("sys.argv", [*argv, *arguments])
+        assert run(train.main) == 0
+        return {row["name"]: row["value"] for row in json.loads(numbers.read_text())}
+
+    return command
+
+
+def quality(numbers: dict[str, float]) -> dict[str, float]:
+    return {name: numbers[name] for name in ("auc", "ap", "cp100", "train_rows", "test_rows")}
+
+
+@pytest.fixture
+def numbers(
+    train_on: Callable[..., dict[str, float]], write: Callable[[pa.Table], str], rows: pa.Table
+) -> dict[str, float]:
+    return train_on("--transactions", write(rows))
+
+
+def test_it_learns_and_reports_what_it_reached(
+    train_on: Callable[..., dict[str, float]],
+    write: Callable[[pa.Table], str],
+    rows: pa.Table,
+    capsys: pytest.CaptureFixture[str],
+    home: Path,
+) -> None:
+    numbers = train_on("--transactions", write(rows))
+    assert numbers["auc"] > 0.7  # a coin has 0.5
+    assert numbers["ap"] > 4 * numbers["test_frauds"] / numbers["test_rows"]  # a coin has the rate
+    assert 0 < numbers["cp100"] <= 1
+    assert numbers["rows"] == rows.num_rows
+    stages = ("fetch", "features", "train", "test", "store")
+    assert all(numbers[f"{stage}_seconds"] >= 0 for stage in stages)
+    shown = capsys.readouterr().out
+    assert f"{numbers['ap']:.3f}" in shown
+    assert str(home / "models/fraud/1") in shown
+    assert f"{numbers['ap']:.3f}" in (home / "reports/fraud-1.md").read_text()
+
+
+def test_the_stored_model_is_what_was_tested(numbers: dict[str, float], home: Path) -> None:
+    artifact = load_artifact(ModelStore(home / "models").latest("fraud").path)
+    assert artifact.metrics == {name: numbers[name] for name in ("auc", "ap", "cp100")}
+    assert artifact.lineage["train_days"] == "2018-05-05 to 2018-05-11"
+    assert artifact.lineage["test_days"] == "2018-05-19 to 2018-05-25"
+
+
+def test_a_second_training_is_a_second_version_with_the_same_numbers(
+    numbers: dict[str, float],
+    train_on: Callable[..., dict[str, float]],
+    write: Callable[[pa.Table], str],
+    rows: pa.Table,
+    home: Path,
+) -> None:
+    assert quality(train_on("--transactions", write(rows))) == quality(numbers)
+    assert [stored.version for stored in ModelStore(home / "models").list("fraud")] == [1, 2]
+
+
+def test_rows_in_any_order_and_other_names_give_the_same_numbers(
+    numbers: dict[str, float],
+    train_on: Callable[..., dict[str, float]],
+    write: Callable[[pa.Table], str],
+    rows: pa.Table,
+    tmp_path: Path,
+) -> None:
+    theirs = {name: f"THEIR {name.upper()}" for name in rows.column_names}
+    backwards = rows.take(pa.array(range(rows.num_rows - 1, -1, -1)))
+    source = write(backwards.rename_columns(list(theirs.values())))
+    columns = tmp_path / "columns.toml"
+    columns.write_text("".join(f'{ours} = "{name}"\n' for ours, name in theirs.items()))
+    again = train_on("--transactions", source, "--columns", str(columns))
+    assert quality(again) == quality(numbers)
+
+
+def test_labels_in_a_table_of_their_own_give_the_same_numbers(
+    numbers: dict[str, float],
+    train_on: Callable[..., dict[str, float]],
+    simulation: Simulation,
+    tmp_path: Path,
+) -> None:
+    url = f"sqlite:///{tmp_path / 'history.db'}"
+    data_connector.load(simulation.transactions, url, table="transactions")
+    data_connector.load(simulation.labels, url, table="labels")
+    assert quality(train_on("--transactions", url)) == quality(numbers)
+
+
+def test_without_a_start_the_last_days_are_tested(
+    train_on: Callable[..., dict[str, float]],
+    write: Callable[[pa.Table], str],
+    rows: pa.Table,
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("sys.argv", ["train", *QUICK, "--transactions", write(rows)])
+    assert run(train.main) == 0
+    artifact = load_artifact(home / "models/fraud/1")
+    assert artifact.lineage["test_days"] == "2018-05-19 to 2018-05-25"
+
+
+def test_without_a_source_it_simulates_once(
+    train_on: Callable[..., dict[str, float]],
+    numbers: dict[str, float],
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(inputs, "SimulatorConfig", lambda: SMALL)
+    first = train_on()
+    assert quality(first) == quality(numbers)
+    assert "simulate_seconds" in first
+    database = home / "transactions.db"
+    made = database.stat()
+    assert data_connector.list_tables(f"sqlite:///{database}") == [
+        "labels",
+        "transactions",
+        "truth",
+    ]
+    assert "simulate_seconds" not in train_on()
+    assert database.stat().st_mtime_ns == made.st_mtime_ns
+    assert [path.name for path in home.iterdir() if path.suffix == ".tmp"] == []
