@@ -1,0 +1,1 @@
+"""Experiments with every library of the repository; nothing depends on them."""

@@ -1,0 +1,1 @@
+"""Real-time scoring of transactions with a stored model."""
