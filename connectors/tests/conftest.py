@@ -18,12 +18,19 @@ from uuid import uuid4
 import pytest
 import sqlalchemy as sa
 from hypothesis import settings
+from hypothesis.configuration import set_hypothesis_home_dir
 
-# The same examples in every run, and no file left behind.
+# The same examples in every run.
 settings.register_profile("hermetic", database=None, derandomize=True)
 settings.load_profile("hermetic")
 
 PASSWORD = "pa55:w/rd@%"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def hypothesis_home(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep what hypothesis writes out of the working directory."""
+    set_hypothesis_home_dir(tmp_path_factory.mktemp("hypothesis"))
 
 
 def _postgresql_bin() -> Path:

@@ -129,3 +129,10 @@ def test_a_header_that_is_no_text_is_an_error(path: Path) -> None:
     path.write_bytes(b"\xff\xfe,b\n1,2\n")
     with pytest.raises(dc.CorruptSourceError, match=r"rows\.csv"):
         dc.fetch(path)
+
+
+def test_types_are_given_to_csv_only(tmp_path: Path) -> None:
+    table = pa.table({"n": [1]})
+    dc.load(table, tmp_path / "rows.parquet")
+    with pytest.raises(dc.UnsupportedSourceError, match="schema="):
+        dc.fetch(tmp_path / "rows.parquet", schema=table.schema)

@@ -128,7 +128,7 @@ def test_nobody_sees_a_model_in_the_making(store: dc.ModelStore) -> None:
 
 
 def test_publishers_at_once_all_succeed_with_versions_of_their_own(store: dc.ModelStore) -> None:
-    together = threading.Barrier(8)
+    together = threading.Barrier(8, timeout=30)
 
     def publish(n: int) -> tuple[int, str]:
         def write(folder: Path) -> None:
