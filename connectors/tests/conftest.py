@@ -13,7 +13,6 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 import sqlalchemy as sa
@@ -27,10 +26,11 @@ settings.load_profile("hermetic")
 PASSWORD = "pa55:w/rd@%"
 
 
-@pytest.fixture(scope="session", autouse=True)
-def hypothesis_home(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Keep what hypothesis writes out of the working directory."""
-    set_hypothesis_home_dir(tmp_path_factory.mktemp("hypothesis"))
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep what hypothesis writes, from the collection on, out of the working directory."""
+    folder = tempfile.mkdtemp(prefix="hypothesis")
+    set_hypothesis_home_dir(folder)
+    config.add_cleanup(lambda: shutil.rmtree(folder))
 
 
 def _postgresql_bin() -> Path:
@@ -109,22 +109,11 @@ def _wait_until_ready(server: subprocess.Popen[str]) -> threading.Thread:
     return drain
 
 
-@pytest.fixture
-def postgresql(postgresql_server: sa.URL) -> str:
-    """The URL of an empty database."""
-    name = f"test_{uuid4().hex}"
-    engine = sa.create_engine(
-        postgresql_server.set(drivername="postgresql+psycopg"),
-        poolclass=sa.NullPool,
-        isolation_level="AUTOCOMMIT",
-    )
-    with engine.connect() as connection:
-        connection.exec_driver_sql(f"CREATE DATABASE {name}")
-    return postgresql_server.set(database=name).render_as_string(hide_password=False)
+Psql = Callable[[str, str], list[tuple[object, ...]]]
 
 
-@pytest.fixture
-def psql() -> Callable[[str, str], list[tuple[object, ...]]]:
+@pytest.fixture(scope="session")
+def psql() -> Psql:
     """Runs one statement in a database, past the library."""
 
     def run(url: str, statement: str) -> list[tuple[object, ...]]:
@@ -135,6 +124,21 @@ def psql() -> Callable[[str, str], list[tuple[object, ...]]]:
             return [tuple(row) for row in result] if result.returns_rows else []
 
     return run
+
+
+@pytest.fixture
+def postgresql(postgresql_server: sa.URL, psql: Psql) -> str:
+    """The URL of an empty database."""
+    url = postgresql_server.render_as_string(hide_password=False)
+    # A connection that a failed test left open would keep its locks.
+    psql(
+        url,
+        "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid()",
+    )
+    psql(url, "DROP SCHEMA public CASCADE")
+    psql(url, "CREATE SCHEMA public")
+    return url
 
 
 def child_environment() -> dict[str, str]:

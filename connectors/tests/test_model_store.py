@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import stat
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -158,24 +160,25 @@ print(ModelStore(sys.argv[1]).publish("fraud", write).version)
 
 
 def test_processes_at_once_all_succeed_too(store: dc.ModelStore) -> None:
-    children = [
-        subprocess.Popen(
-            [sys.executable, "-c", PUBLISH, str(store.root), str(n)],
-            env={"PYTHONPATH": ":".join(sys.path), "PYTHONDONTWRITEBYTECODE": "1"},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for n in range(3)
-    ]
-    for child in children:
-        assert child.stdout is not None and child.stdout.readline() == "ready\n"
-    for child in children:
-        assert child.stdin is not None
-        child.stdin.write("\n")
-        child.stdin.flush()
-    versions = [int(child.communicate()[0]) for child in children]
-    assert sorted(versions) == [1, 2, 3]
+    with ExitStack() as stack:
+        children = [
+            stack.enter_context(
+                subprocess.Popen(
+                    [sys.executable, "-c", PUBLISH, str(store.root), str(n)],
+                    env={"PYTHONPATH": os.pathsep.join(sys.path), "PYTHONDONTWRITEBYTECODE": "1"},
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    text=True,
+                )
+            )
+            for n in range(3)
+        ]
+        for child in children:
+            assert child.stdout is not None
+            assert child.stdout.readline() == "ready\n"
+        # All are inside of `write`; none has a version yet.
+        versions = [child.communicate("\n")[0].strip() for child in children]
+    assert sorted(versions) == ["1", "2", "3"]
     texts = [(model.path / "model.json").read_text() for model in store.list("fraud")]
     assert sorted(texts) == ["0", "1", "2"]
 

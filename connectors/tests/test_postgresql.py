@@ -151,7 +151,7 @@ def test_a_connection_that_is_cut_is_an_error(postgresql: str, psql: Psql) -> No
     reader = dc.fetch(postgresql, batch_rows=10)
     reader.read_next_batch()
     psql(
-        with_(postgresql, database="postgres"),
+        with_(postgresql, database="template1"),
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
         f" WHERE datname = '{sa.make_url(postgresql).database}'",
     )

@@ -239,8 +239,7 @@ def test_an_unsupported_type_names_the_column(place: Place) -> None:
     assert list(place.folder.glob("rows*")) == []
 
 
-class SourceBrokeError(Exception):
-    pass
+class SourceBrokeError(Exception): ...
 
 
 def breaking(schema: pa.Schema, batches: int) -> pa.RecordBatchReader:
