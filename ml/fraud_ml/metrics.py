@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.floating]
-Bools = npt.NDArray[np.bool_]
+from fraud_ml._checks import Bools, Floats, check_scores
+
+Ints = npt.NDArray[np.integer]
 
 
 def roc_auc(is_fraud: Bools, score: Floats) -> float:
@@ -23,7 +25,7 @@ def roc_auc(is_fraud: Bools, score: Floats) -> float:
     Raises:
         ValueError: shapes differ, a score is not finite, or one of the two classes is absent.
     """
-    _check(is_fraud, score)
+    check_scores(is_fraud, score)
     n_frauds = int(is_fraud.sum())
     n_others = len(is_fraud) - n_frauds
     if n_others == 0:
@@ -46,15 +48,78 @@ def average_precision(is_fraud: Bools, score: Floats) -> float:
     Raises:
         ValueError: shapes differ, a score is not finite, or there is no fraud.
     """
-    _check(is_fraud, score)
+    check_scores(is_fraud, score)
+    steps = threshold_steps(is_fraud, score)
+    precision = steps.found / steps.flagged
+    newly_found = np.diff(steps.found, prepend=0)
+    return float((newly_found * precision).sum() / is_fraud.sum())
+
+
+@dataclass(frozen=True, slots=True)
+class ThresholdSteps:
+    """What each distinct score, from the highest down, flags as a threshold: shape ``(T,)`` each.
+
+    A threshold flags the payments that score at least it.
+    """
+
+    threshold: Floats
+    flagged: Ints
+    """How many payments are flagged."""
+    found: Ints
+    """How many frauds are among them."""
+    order: Ints
+    """Row numbers from the highest score down; the first ``flagged`` are flagged: ``(N,)``."""
+
+
+def threshold_steps(is_fraud: Bools, score: Floats) -> ThresholdSteps:
+    """Flagged payments and found frauds at every threshold that makes a difference.
+
+    Args:
+        is_fraud: shape ``(N,)``.
+        score: shape ``(N,)``, any scale, finite.
+    """
     order = np.argsort(-score, kind="stable")
     ordered = score[order]
     last_of_tie = np.append(ordered[1:] != ordered[:-1], True)
-    true_positives = np.cumsum(is_fraud[order])[last_of_tie]
-    flagged = np.flatnonzero(last_of_tie) + 1
-    precision = true_positives / flagged
-    newly_found = np.diff(true_positives, prepend=0)
-    return float((newly_found * precision).sum() / is_fraud.sum())
+    return ThresholdSteps(
+        threshold=ordered[last_of_tie],
+        flagged=np.flatnonzero(last_of_tie) + 1,
+        found=np.cumsum(is_fraud[order])[last_of_tie],
+        order=order,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class PrecisionRecallCurve:
+    """Arrays as scikit-learn's ``precision_recall_curve`` has them, thresholds ascending."""
+
+    precision: Floats
+    """Frauds among the flagged, as a share: shape ``(T + 1,)``, the last is 1."""
+    recall: Floats
+    """Flagged among the frauds, as a share: shape ``(T + 1,)``, the last is 0."""
+    threshold: Floats
+    """Distinct scores; payments that score at least it are flagged: shape ``(T,)``."""
+
+
+def precision_recall_curve(is_fraud: Bools, score: Floats) -> PrecisionRecallCurve:
+    """Precision and recall at every distinct score as a threshold.
+
+    Args:
+        is_fraud: shape ``(N,)``.
+        score: shape ``(N,)``, any scale.
+
+    Raises:
+        ValueError: shapes differ, a score is not finite, or there is no fraud.
+    """
+    check_scores(is_fraud, score)
+    steps = threshold_steps(is_fraud, score)
+    precision = steps.found / steps.flagged
+    recall = steps.found / is_fraud.sum()
+    return PrecisionRecallCurve(
+        precision=np.append(precision[::-1], 1.0),
+        recall=np.append(recall[::-1], 0.0),
+        threshold=steps.threshold[::-1],
+    )
 
 
 def card_precision_at_k(
@@ -81,7 +146,85 @@ def card_precision_at_k(
     Raises:
         ValueError: shapes differ, a score is not finite, there is no fraud, or ``k < 1``.
     """
-    _check(is_fraud, score)
+    result = at_card_capacity(day, customer, is_fraud, score, k)
+    return result.found / (k * len(np.unique(day)))
+
+
+@dataclass(frozen=True, slots=True)
+class AtCapacity:
+    """What investigators find who look at so many cards or payments a day."""
+
+    reviewed: int
+    """How many they looked at, over all days."""
+    found: int
+    """How many of those were compromised, or frauds."""
+    wanted: int
+    """How many there were to find."""
+
+    @property
+    def precision(self) -> float:
+        """Share of the reviewed that was worth it, 0 to 1."""
+        return self.found / self.reviewed
+
+    @property
+    def recall(self) -> float:
+        """Share of the wanted that was found, 0 to 1."""
+        return self.found / self.wanted
+
+
+def at_transaction_capacity(
+    day: npt.NDArray[np.integer], is_fraud: Bools, score: Floats, k: int = 100
+) -> AtCapacity:
+    """Frauds found by who looks at the ``k`` payments of each day that score highest.
+
+    Among equal scores the earlier row comes first. On days with fewer payments all are looked at.
+
+    Args:
+        day: shape ``(N,)``.
+        is_fraud: shape ``(N,)``.
+        score: shape ``(N,)``, any scale.
+        k: payments a day, at least 1.
+
+    Raises:
+        ValueError: shapes differ, a score is not finite, there is no fraud, or ``k < 1``.
+    """
+    check_scores(is_fraud, score)
+    if len(day) != len(score):
+        raise ValueError(f"one entry a payment, got {len(day)} days, {len(score)} scores")
+    if k < 1:
+        raise ValueError(f"k must be at least 1, got {k=}")
+    order = np.lexsort((-score, day))
+    ordered_day = day[order]
+    first_of_day = np.searchsorted(ordered_day, ordered_day)
+    reviewed = order[np.arange(len(order)) - first_of_day < k]
+    return AtCapacity(
+        reviewed=len(reviewed), found=int(is_fraud[reviewed].sum()), wanted=int(is_fraud.sum())
+    )
+
+
+def at_card_capacity(
+    day: npt.NDArray[np.integer],
+    customer: npt.NDArray[np.generic],
+    is_fraud: Bools,
+    score: Floats,
+    k: int = 100,
+) -> AtCapacity:
+    """Compromised cards found by who looks at ``k`` cards a day, as :func:`card_precision_at_k`.
+
+    Wanted are the cards with a fraud on any day, each once; a card that is looked at on two days
+    counts twice as reviewed.
+
+    Args:
+        day: shape ``(N,)``.
+        customer: id or number of each payment's customer, shape ``(N,)``.
+        is_fraud: shape ``(N,)``.
+        score: shape ``(N,)``, any scale.
+        k: cards a day, at least 1.
+
+    Raises:
+        ValueError: shapes differ, a score is not finite, there is no fraud, or ``k < 1``.
+    """
+    check_scores(is_fraud, score)
     if not len(day) == len(customer) == len(score):
         raise ValueError(
             f"one entry a payment, got {len(day)} days, {len(customer)} customers,"
@@ -100,22 +243,13 @@ def card_precision_at_k(
     pair_day, pair_card = np.divmod(pairs, len(cards))
     bounds = np.searchsorted(pair_day, np.arange(len(days) + 1))
     found = np.zeros(len(cards), dtype=bool)
-    n_found = 0
+    n_found = n_reviewed = 0
     for start, stop in pairwise(bounds):
         here = start + np.flatnonzero(~found[pair_card[start:stop]])
         top = here[np.argsort(-card_score[here], kind="stable")[:k]]
         detected = pair_card[top[compromised[top]]]
         found[detected] = True
         n_found += len(detected)
-    return n_found / (k * len(days))
-
-
-def _check(is_fraud: Bools, score: Floats) -> None:
-    if is_fraud.ndim != 1 or is_fraud.shape != score.shape:
-        raise ValueError(f"one label a score, got shapes {is_fraud.shape} and {score.shape}")
-    if is_fraud.dtype != np.bool_:
-        raise ValueError(f"is_fraud must be boolean, got {is_fraud.dtype}")
-    if not np.isfinite(score).all():
-        raise ValueError("scores must be finite, got NaN or infinity")
-    if not is_fraud.any():
-        raise ValueError("there is no fraud to find, got is_fraud all False")
+        n_reviewed += len(top)
+    n_wanted = len(np.unique(pair_card[compromised]))
+    return AtCapacity(reviewed=n_reviewed, found=n_found, wanted=n_wanted)

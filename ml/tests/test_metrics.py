@@ -4,9 +4,16 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import average_precision_score, roc_auc_score
+from sklearn import metrics as sklearn_metrics
 
-from fraud_ml.metrics import average_precision, card_precision_at_k, roc_auc
+from fraud_ml.metrics import (
+    at_card_capacity,
+    at_transaction_capacity,
+    average_precision,
+    card_precision_at_k,
+    precision_recall_curve,
+    roc_auc,
+)
 
 # Few distinct scores, so that most examples have ties.
 PAYMENTS = st.lists(
@@ -30,10 +37,21 @@ def columns(payments):
 def test_auc_and_average_precision_are_scikit_learns(payments):
     _, _, is_fraud, score = columns(payments)
     assume(0 < is_fraud.sum() < len(is_fraud))
-    assert roc_auc(is_fraud, score) == pytest.approx(roc_auc_score(is_fraud, score), abs=1e-12)
-    assert average_precision(is_fraud, score) == pytest.approx(
-        average_precision_score(is_fraud, score), abs=1e-12
-    )
+    auc = sklearn_metrics.roc_auc_score(is_fraud, score)
+    ap = sklearn_metrics.average_precision_score(is_fraud, score)
+    assert roc_auc(is_fraud, score) == pytest.approx(auc, abs=1e-12)
+    assert average_precision(is_fraud, score) == pytest.approx(ap, abs=1e-12)
+
+
+@given(PAYMENTS)
+def test_the_precision_recall_curve_is_scikit_learns(payments):
+    _, _, is_fraud, score = columns(payments)
+    assume(is_fraud.any())
+    curve = precision_recall_curve(is_fraud, score)
+    precision, recall, threshold = sklearn_metrics.precision_recall_curve(is_fraud, score)
+    np.testing.assert_allclose(curve.precision, precision, atol=1e-12)
+    np.testing.assert_allclose(curve.recall, recall, atol=1e-12)
+    np.testing.assert_array_equal(curve.threshold, threshold)
 
 
 def plain_card_precision(day, customer, is_fraud, score, k):
@@ -59,6 +77,39 @@ def test_card_precision_is_the_plain_definitions(payments, k):
     assume(is_fraud.any())
     expected = plain_card_precision(day, customer, is_fraud, score, k)
     assert card_precision_at_k(day, customer, is_fraud, score, k) == pytest.approx(expected)
+
+
+@given(PAYMENTS, st.integers(1, 5))
+def test_card_capacity_finds_each_compromised_card_once(payments, k):
+    day, customer, is_fraud, score = columns(payments)
+    assume(is_fraud.any())
+    result = at_card_capacity(day, customer, is_fraud, score, k)
+    assert result.wanted == len(set(customer[is_fraud]))
+    assert result.found <= min(result.wanted, result.reviewed)
+    assert result.reviewed <= k * len(set(day))
+    shared = card_precision_at_k(day, customer, is_fraud, score, k) * k * len(set(day))
+    assert result.found == pytest.approx(shared)
+
+
+@given(PAYMENTS, st.integers(1, 20))
+def test_transaction_capacity_is_the_plain_definition(payments, k):
+    day, _, is_fraud, score = columns(payments)
+    assume(is_fraud.any())
+    reviewed = []
+    for today in set(day):
+        rows = [i for i in range(len(day)) if day[i] == today]
+        reviewed += sorted(rows, key=lambda i: -score[i])[:k]
+    result = at_transaction_capacity(day, is_fraud, score, k)
+    assert result.reviewed == len(reviewed)
+    assert result.precision == pytest.approx(is_fraud[reviewed].mean())
+    assert result.recall == pytest.approx(is_fraud[reviewed].sum() / is_fraud.sum())
+
+
+def test_capacity_for_all_has_full_recall_and_the_fraud_rate_as_precision():
+    day = np.array([1, 1, 2, 2])
+    is_fraud = np.array([True, False, False, False])
+    result = at_transaction_capacity(day, is_fraud, np.array([0.1, 0.2, 0.3, 0.4]), k=2)
+    assert (result.recall, result.precision) == (1.0, 0.25)
 
 
 def test_a_detected_card_leaves_and_makes_room_on_later_days():
@@ -87,6 +138,14 @@ def test_what_cannot_be_measured_is_refused(metric, is_fraud, score, message):
 def test_auc_without_any_honest_payment_is_refused():
     with pytest.raises(ValueError, match="payments that are no fraud"):
         roc_auc(np.array([True]), np.array([0.5]))
+
+
+def test_transaction_capacity_refuses_a_useless_k_and_unequal_columns():
+    one = np.array([0])
+    with pytest.raises(ValueError, match="k must be at least 1, got k=0"):
+        at_transaction_capacity(one, np.array([True]), np.array([0.5]), k=0)
+    with pytest.raises(ValueError, match="2 days, 1 scores"):
+        at_transaction_capacity(np.array([0, 1]), np.array([True]), np.array([0.5]))
 
 
 def test_card_precision_refuses_a_useless_k_and_unequal_columns():
