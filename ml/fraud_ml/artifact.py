@@ -25,8 +25,9 @@ import safetensors.torch
 from fraud_ml.errors import ArtifactError
 from fraud_ml.feature_spec import FeatureSpec
 from fraud_ml.model import FraudNet, ModelConfig
+from fraud_ml.policy import DecisionPolicy
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 1 had thresholds in place of the policy
 
 _WEIGHTS = "model.safetensors"
 _DESCRIPTION = "model.json"
@@ -45,8 +46,8 @@ class Artifact:
     """Of the training."""
     metrics: Mapping[str, float] = field(default_factory=dict)
     """What was measured after training, as ``average_precision``."""
-    thresholds: Mapping[str, float] = field(default_factory=dict)
-    """Probabilities that separate decisions."""
+    policy: DecisionPolicy | None = None
+    """What turns scores into decisions; None where nobody chose one."""
     lineage: Mapping[str, str] = field(default_factory=dict)
     """Where it comes from: commit, data, dates."""
 
@@ -81,7 +82,7 @@ def save_artifact(folder: Path, artifact: Artifact) -> None:
         "model_config": dataclasses.asdict(artifact.net.config),
         "seed": artifact.seed,
         "metrics": dict(artifact.metrics),
-        "thresholds": dict(artifact.thresholds),
+        "policy": None if artifact.policy is None else artifact.policy.to_json(),
         "lineage": dict(artifact.lineage),
     }
     weights = {name: tensor.cpu() for name, tensor in artifact.net.state_dict().items()}
@@ -128,12 +129,13 @@ def _build(description: dict[str, Any], weights: bytes) -> Artifact:
         raise ValueError(f"feature_names are not the spec's: {description['feature_names']}")
     net = FraudNet(len(spec.names), ModelConfig(**description["model_config"]))
     net.load_state_dict(safetensors.torch.load(weights))
+    policy = description["policy"]
     return Artifact(
         net=net.eval(),
         spec=spec,
         seed=description["seed"],
         metrics=description["metrics"],
-        thresholds=description["thresholds"],
+        policy=None if policy is None else DecisionPolicy.from_json(policy),
         lineage=description["lineage"],
     )
 

@@ -1,3 +1,4 @@
+import dataclasses
 import hashlib
 import json
 import pickle
@@ -9,6 +10,7 @@ from fraud_ml.artifact import Artifact, load_artifact, save_artifact
 from fraud_ml.errors import ArtifactError
 from fraud_ml.feature_spec import HANDBOOK_SPEC
 from fraud_ml.model import FraudNet, ModelConfig
+from fraud_ml.policy import CapacityPolicy, CostPolicy
 
 
 @pytest.fixture
@@ -21,6 +23,7 @@ def artifact():
         spec=HANDBOOK_SPEC,
         seed=5,
         metrics={"average_precision": 0.5},
+        policy=CapacityPolicy(review_above=0.2, decline_above=0.9),
         lineage={"data": "simulated"},
     )
 
@@ -55,8 +58,14 @@ def test_a_loaded_artifact_says_all_that_was_saved(artifact, folder):
     loaded = load_artifact(folder)
     assert loaded.net.config == artifact.net.config
     assert not loaded.net.training
-    for name in ("spec", "seed", "metrics", "thresholds", "lineage"):
+    for name in ("spec", "seed", "metrics", "policy", "lineage"):
         assert getattr(loaded, name) == getattr(artifact, name)
+
+
+@pytest.mark.parametrize("policy", [None, CostPolicy(review_price=4, wrong_decline_cost=30.5)])
+def test_any_policy_or_none_comes_back(artifact, tmp_path, policy):
+    save_artifact(tmp_path, dataclasses.replace(artifact, policy=policy))
+    assert load_artifact(tmp_path).policy == policy
 
 
 def test_the_same_artifact_gives_the_same_bytes(artifact, folder, tmp_path):
@@ -99,7 +108,9 @@ def test_a_pickle_in_place_of_the_weights_is_refused(folder, artifact):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format_version": 2}, "model.json has format version 2, this release reads 1"),
+        ({"format_version": 1}, "model.json has format version 1, this release reads 2"),
+        ({"format_version": 3}, "model.json has format version 3, this release reads 2"),
+        ({"policy": {"kind": "mood"}}, "policy kind must be one of capacity, cost, got 'mood'"),
         ({"feature_names": ["amount"]}, "feature_names are not the spec's"),
         ({"spec": [{"name": "a", "value": "weather"}]}, "'weather' is not a valid RowValue"),
         ({"model_config": {"n_members": 4}}, "do not fit together"),
