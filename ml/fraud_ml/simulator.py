@@ -21,13 +21,13 @@ Floats = npt.NDArray[np.float64]
 
 _SECONDS_A_DAY = 86_400
 _MAP_SIZE = 100.0  # the side of the square on which customers and terminals lie
-_LARGE_AMOUNT = 220.0  # scenario 1: any payment above it
-_TERMINALS_A_DAY = 2  # scenario 2: terminals newly compromised each day
-_TERMINAL_DAYS = 28
-_CUSTOMERS_A_DAY = 3  # scenario 3: customers newly compromised each day
-_CUSTOMER_DAYS = 14
-_CUSTOMER_SHARE = 3  # one in three of their payments is fraud
-_CUSTOMER_FACTOR = 5.0  # and so many times as large
+LARGE_AMOUNT = 220.0  # scenario 1: any payment above it
+TERMINALS_A_DAY = 2  # scenario 2: terminals newly compromised each day
+TERMINAL_DAYS = 28
+CUSTOMERS_A_DAY = 3  # scenario 3: customers newly compromised each day
+CUSTOMER_DAYS = 14
+CUSTOMER_SHARE = 3  # one in three of the payments of a day's three, together, is fraud
+CUSTOMER_FACTOR = 5.0  # and so many times as large
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,8 +44,8 @@ class SimulatorConfig:
 
     def __post_init__(self) -> None:
         for name, least in (
-            ("n_customers", _CUSTOMERS_A_DAY),
-            ("n_terminals", _TERMINALS_A_DAY),
+            ("n_customers", CUSTOMERS_A_DAY),
+            ("n_terminals", TERMINALS_A_DAY),
             ("n_days", 1),
             ("seed", 0),
         ):
@@ -60,7 +60,9 @@ class SimulatorConfig:
 
 @dataclass(frozen=True, slots=True)
 class Simulation:
-    """What :func:`simulate` returns: three tables, row by row about the same transactions."""
+    """What :func:`simulate` returns: three tables, row by row about the same transactions, and one
+    of the customers.
+    """
 
     transactions: pa.Table
     """As from :func:`~fraud_ml.transactions.normalise_transactions`; ids 0, 1, ... in time."""
@@ -68,6 +70,9 @@ class Simulation:
     """``transaction_id``, ``is_fraud``, ``labelled_at``: ``label_delay`` after the transaction."""
     truth: pa.Table
     """``transaction_id``, ``scenario``: 0 none, 1 amount, 2 terminal, 3 customer. No feature."""
+    customers: pa.Table
+    """``customer_id``, ``mean_amount`` in currency, ``payments_a_day``: what amounts and numbers
+    were drawn with, before any fraud. Hidden like the truth: for an oracle, no feature."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,21 +99,21 @@ def simulate(config: SimulatorConfig) -> Simulation:
         ValueError: the configuration gives no transaction, as with terminals out of all reach.
     """
     rng = np.random.default_rng(config.seed)
-    payments = _payments(rng, config)
+    payments, customers = _payments(rng, config)
     if len(payments.second) == 0:
         raise ValueError(f"no transaction came out; more customers, days or radius than {config}")
     scenario = np.zeros(len(payments.second), dtype=np.int8)
-    scenario[payments.amount > _LARGE_AMOUNT] = 1
+    scenario[payments.amount > LARGE_AMOUNT] = 1
     scenario[_at_compromised_terminal(rng, config, payments)] = 2
     amount = payments.amount.copy()
     for rows in _of_compromised_customers(rng, config, payments):
-        amount[rows] *= _CUSTOMER_FACTOR
+        amount[rows] *= CUSTOMER_FACTOR
         scenario[rows] = 3
-    return _tables(config, payments, np.round(amount, 2), scenario)
+    return _tables(config, payments, np.round(amount, 2), scenario, customers)
 
 
-def _payments(rng: np.random.Generator, config: SimulatorConfig) -> _Payments:
-    """All payments before any fraud."""
+def _payments(rng: np.random.Generator, config: SimulatorConfig) -> tuple[_Payments, pa.Table]:
+    """All payments before any fraud, and the customers that make them."""
     mean_amount = rng.uniform(5, 100, config.n_customers)
     payments_a_day = rng.uniform(0, 4, config.n_customers)
     reach = _Reach.draw(rng, config)
@@ -128,7 +133,17 @@ def _payments(rng: np.random.Generator, config: SimulatorConfig) -> _Payments:
     terminal = reach.draw_terminals(rng, customer)
 
     order = np.argsort(second, kind="stable")
-    return _Payments(second[order], customer[order], terminal[order], np.round(amount, 2)[order])
+    customers = pa.table(
+        {
+            "customer_id": np.arange(config.n_customers),
+            "mean_amount": mean_amount,
+            "payments_a_day": payments_a_day,
+        }
+    )
+    payments = _Payments(
+        second[order], customer[order], terminal[order], np.round(amount, 2)[order]
+    )
+    return payments, customers
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,8 +186,8 @@ def _at_compromised_terminal(
     """Which payments are of scenario 2: shape ``(N,)``."""
     compromised = np.zeros((config.n_terminals, config.n_days), dtype=bool)
     for day in range(config.n_days - 1):  # the handbook's draws leave the last day out
-        terminals = rng.choice(config.n_terminals, _TERMINALS_A_DAY, replace=False)
-        compromised[terminals, day : day + _TERMINAL_DAYS] = True
+        terminals = rng.choice(config.n_terminals, TERMINALS_A_DAY, replace=False)
+        compromised[terminals, day : day + TERMINAL_DAYS] = True
     return compromised[payments.terminal, payments.day]
 
 
@@ -185,15 +200,19 @@ def _of_compromised_customers(
     day_of = payments.day
     frauds = []
     for day in range(config.n_days - 1):
-        customers = rng.choice(config.n_customers, _CUSTOMERS_A_DAY, replace=False)
+        customers = rng.choice(config.n_customers, CUSTOMERS_A_DAY, replace=False)
         rows = np.concatenate([by_customer[ends[c] : ends[c + 1]] for c in customers])
-        rows = rows[(day_of[rows] >= day) & (day_of[rows] < day + _CUSTOMER_DAYS)]
-        frauds.append(rng.choice(rows, len(rows) // _CUSTOMER_SHARE, replace=False))
+        rows = rows[(day_of[rows] >= day) & (day_of[rows] < day + CUSTOMER_DAYS)]
+        frauds.append(rng.choice(rows, len(rows) // CUSTOMER_SHARE, replace=False))
     return frauds
 
 
 def _tables(
-    config: SimulatorConfig, payments: _Payments, amount: Floats, scenario: npt.NDArray[np.int8]
+    config: SimulatorConfig,
+    payments: _Payments,
+    amount: Floats,
+    scenario: npt.NDArray[np.int8],
+    customers: pa.Table,
 ) -> Simulation:
     ids = np.arange(len(amount))
     time = np.datetime64(config.start, "us") + payments.second.astype("timedelta64[s]")
@@ -208,4 +227,5 @@ def _tables(
             [ids, scenario > 0, labelled_at], schema=label_schema(transaction_id=int64)
         ),
         truth=pa.table({"transaction_id": ids, "scenario": scenario}),
+        customers=customers,
     )

@@ -1,4 +1,5 @@
 import datetime as dt
+import hashlib
 from functools import cache
 
 import numpy as np
@@ -66,6 +67,7 @@ def test_the_same_seed_gives_the_same_tables_and_another_seed_others(small):
     assert small.transactions.equals(again.transactions)
     assert small.labels.equals(again.labels)
     assert small.truth.equals(again.truth)
+    assert small.customers.equals(again.customers)
     other = SimulatorConfig(n_customers=300, n_terminals=400, n_days=40, radius=10, seed=2)
     assert not small.transactions.equals(simulate(other).transactions)
 
@@ -119,6 +121,35 @@ def test_a_compromised_terminal_has_only_frauds_for_28_days(small):
             assert (scenario[span] > 0).all()
             checked += 1
     assert checked > 10
+
+
+def test_the_hidden_customers_are_those_that_pay(small):
+    customer = small.transactions["customer_id"].to_numpy()
+    honest = small.truth["scenario"].to_numpy() == 0
+    hidden = small.customers
+    assert hidden["customer_id"].to_pylist() == list(range(SMALL.n_customers))
+    n_payments = np.bincount(customer, minlength=SMALL.n_customers)
+    expected = hidden["payments_a_day"].to_numpy() * SMALL.n_days
+    assert n_payments.sum() == pytest.approx(
+        expected.sum() * 0.969, rel=0.02
+    )  # some fall off a day
+    total = np.bincount(
+        customer[honest], small.transactions["amount"].to_numpy()[honest], SMALL.n_customers
+    )
+    busy = n_payments > 100
+    mean = total[busy] / np.bincount(customer[honest], minlength=SMALL.n_customers)[busy]
+    ratio = mean / hidden["mean_amount"].to_numpy()[busy]
+    assert ratio.mean() == pytest.approx(1.03, abs=0.03)  # redrawn negative amounts lift it
+
+
+def test_a_seed_still_gives_the_bytes_that_it_gave():
+    simulation = simulate(SMALL)
+    amount = simulation.transactions["amount"].to_numpy()
+    scenario = simulation.truth["scenario"].to_numpy()
+    assert (
+        hashlib.sha256(amount.tobytes() + scenario.tobytes()).hexdigest()
+        == "f31d42f87f2f7590a59de5504ab2422c4ad4331eb5d3f13e37b91a1bc6c55365"
+    )
 
 
 def test_places_and_amounts_are_in_their_ranges(small):
