@@ -49,7 +49,7 @@ from fraud_ml.simulator import (
 _NEGATIVE = 0.5 * math.erfc(2 / math.sqrt(2))  # of amounts, redrawn: mean is two deviations
 _IN_DAY = math.erf(2.16 / math.sqrt(2))  # of times of day N(12 h, 20,000 s), kept
 _MAX_LOG = 60.0  # nothing is surer than exp of it
-_PASSES = 3  # of guessing scenarios; a fourth moved AP by less than .001
+_PASSES = 3  # of guessing scenarios; a fourth moved no AP by 1e-5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -60,8 +60,9 @@ class SimulatorConfig:
 
 @dataclass(frozen=True, slots=True)
 class Simulation:
-    """What :func:`simulate` returns: three tables, row by row about the same transactions, and one
-    of the customers.
+    """What :func:`simulate` returns: three tables of transactions, and one of the customers.
+
+    The three are row by row about the same transactions.
     """
 
     transactions: pa.Table
