@@ -1,0 +1,98 @@
+"""How fast the model trains and scores: against LightGBM on the same rows and features."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections.abc import Callable
+
+import lightgbm
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from fraud_ml.feature_spec import HANDBOOK_SPEC
+from fraud_ml.features import compute_features, feature_matrix
+from fraud_ml.model import FraudNet
+from fraud_ml.simulator import SimulatorConfig, simulate
+from fraud_ml.splits import prequential_split
+from fraud_ml.training import train_model
+from tools.bench.harness import Result, in_turn, say
+
+TREES = {"objective": "binary", "num_leaves": 31, "num_threads": 2, "verbose": -1}  # its defaults
+SCORED_ROWS = 4_096
+
+
+def bench_model(*, quick: bool) -> list[Result]:
+    """Seconds to train on a week of payments, and rows scored a second by size of batch."""
+    simulation = simulate(
+        SimulatorConfig(n_customers=1_000, n_days=140) if quick else SimulatorConfig()
+    )
+    features = compute_features(simulation.transactions, simulation.labels, HANDBOOK_SPEC)
+    split = prequential_split(
+        simulation.transactions, simulation.labels, train_start=dt.date(2018, 7, 25)
+    )
+    x = feature_matrix(features.take(split.train))
+    y = simulation.labels["is_fraud"].to_numpy()[split.train]
+    customers = simulation.transactions["customer_id"].to_numpy()[split.train]
+    say(f"training on {len(x):,} transactions")
+    started = time.perf_counter()
+    net = train_model(x, y, customers=customers, feature_names=HANDBOOK_SPEC.names).net
+    ours = time.perf_counter() - started
+    started = time.perf_counter()
+    trees = lightgbm.train(TREES, lightgbm.Dataset(x, y), num_boost_round=100)
+    peer = time.perf_counter() - started
+    trained = Result(
+        name="train_handbook_week", value=ours, unit="s", peer="lightgbm", ratio=peer / ours
+    )
+    return [trained, *_scoring(net, trees, x, rounds=3 if quick else 9)]
+
+
+def _scoring(
+    net: FraudNet, trees: lightgbm.Booster, x: npt.NDArray[np.float32], *, rounds: int
+) -> list[Result]:
+    results = []
+    threads = torch.get_num_threads()
+    for batch in (1, 32, 4_096):
+        torch.set_num_threads(1 if batch < 1_000 else threads)  # small work waits for threads
+        n_batches = max(1, min(1_000, SCORED_ROWS // batch))
+        batches = [x[i * batch % len(x) :][:batch] for i in range(n_batches)]
+        say(f"scoring {n_batches} batches of {batch}")
+        seconds = in_turn(
+            {"ours": _each(batches, _ours(net)), "lightgbm": _each(batches, _theirs(trees, batch))},
+            rounds=rounds,
+        )
+        results.append(
+            Result(
+                name=f"score_batch{batch}",
+                value=n_batches * batch / seconds["ours"],
+                unit="rows/s",
+                peer="lightgbm",
+                ratio=seconds["lightgbm"] / seconds["ours"],
+            )
+        )
+    torch.set_num_threads(threads)
+    return results
+
+
+def _each(
+    batches: list[npt.NDArray[np.float32]], score: Callable[[npt.NDArray[np.float32]], object]
+) -> Callable[[], None]:
+    def run() -> None:
+        for batch in batches:
+            score(batch)
+
+    return run
+
+
+def _ours(net: FraudNet) -> Callable[[npt.NDArray[np.float32]], object]:
+    def score(rows: npt.NDArray[np.float32]) -> object:
+        with torch.inference_mode():
+            return net.score(torch.from_numpy(rows))
+
+    return score
+
+
+def _theirs(trees: lightgbm.Booster, batch: int) -> Callable[[npt.NDArray[np.float32]], object]:
+    threads = 1 if batch < 1_000 else 2
+    return lambda rows: trees.predict(rows, num_threads=threads)

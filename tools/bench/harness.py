@@ -1,0 +1,93 @@
+"""What every benchmark shares: taking turns, a table, a JSON file, and two ways to run.
+
+A benchmark measures a peer and us in the same run, one after the other in each round, so that a
+machine that is busy for a while is busy for both. The time that counts is the median round's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Result:
+    """One line of a benchmark."""
+
+    name: str
+    value: float
+    """Ours, in `unit`."""
+    unit: str
+    peer: str = ""
+    """Who we are measured against."""
+    ratio: float | None = None
+    """How many times better we are than the peer; None without one."""
+
+
+def in_turn(contenders: Mapping[str, Callable[[], object]], *, rounds: int) -> dict[str, float]:
+    """Seconds of each contender: the median over the rounds, in each of which all run in turn.
+
+    Each runs once before, unmeasured: imports, caches and allocators are warm for everyone.
+    """
+    for run in contenders.values():
+        run()
+    seconds: dict[str, list[float]] = {name: [] for name in contenders}
+    for _ in range(rounds):
+        for name, run in contenders.items():
+            started = time.perf_counter()
+            run()
+            seconds[name].append(time.perf_counter() - started)
+    return {name: statistics.median(taken) for name, taken in seconds.items()}
+
+
+def main(benchmark: Callable[[bool], Sequence[Result]], *, description: str) -> None:
+    """Runs a benchmark as the command line says: `--quick` within a minute, `--json PATH`.
+
+    Args:
+        benchmark: takes whether to be quick, and returns its results.
+        description: what is measured, for `--help`.
+    """
+    # `bazel run` starts programs in a folder of its own; paths are relative to the user's.
+    os.chdir(os.environ.get("BUILD_WORKING_DIRECTORY", "."))
+    parser = argparse.ArgumentParser(description=description, allow_abbrev=False)
+    parser.add_argument("--quick", action="store_true", help="less data, within 60 seconds")
+    parser.add_argument("--json", type=Path, metavar="PATH", help="also write the results there")
+    given = parser.parse_args()
+    if given.json is not None and not given.json.absolute().parent.is_dir():
+        parser.error(f"--json {given.json}: the folder does not exist")
+    results = benchmark(given.quick)
+    Console().print(as_table(results))
+    if given.json is not None:
+        given.json.write_text(to_json(results), encoding="utf-8")
+
+
+def to_json(results: Sequence[Result]) -> str:
+    """A JSON list of `{"name", "value", "unit", "peer", "ratio"}`."""
+    return json.dumps([asdict(result) for result in results], indent=2) + "\n"
+
+
+def as_table(results: Sequence[Result]) -> Table:
+    """The results for people."""
+    table = Table()
+    for column in ("benchmark", "ours", "unit", "peer", "times better"):
+        table.add_column(column, justify="right" if column in ("ours", "times better") else "left")
+    for it in results:
+        ratio = "" if it.ratio is None else f"{it.ratio:,.1f}"
+        value = f"{it.value:,.0f}" if it.value >= 100 else f"{it.value:.3g}"
+        table.add_row(it.name, value, it.unit, it.peer, ratio)
+    return table
+
+
+def say(text: str) -> None:
+    """Tells what is being measured, on standard error."""
+    sys.stderr.write(f"{text}\n")
