@@ -11,9 +11,9 @@ Numbers = npt.NDArray[np.float64] | npt.NDArray[np.int64]
 
 
 def ratio(numerator: Numbers, denominator: Numbers) -> Floats:
-    """``numerator / denominator``, and 0 where the denominator is 0: shape ``(N,)``."""
+    """``numerator / denominator``, and 0 where the denominator is 0; any shape."""
     result: Floats = np.divide(
-        numerator, denominator, out=np.zeros(len(numerator)), where=denominator > 0
+        numerator, denominator, out=np.zeros(numerator.shape), where=denominator > 0
     )
     return result
 

@@ -73,7 +73,7 @@ def compute_features(
         spec: which features; ``DEFAULT_SPEC`` if nothing speaks against it.
         arrival_order: the rows stand in the order of their arrival, some of them late. A row
             older than its key's newest so far counts for that key as if it happened with the
-            newest.
+            newest. This is what :class:`~fraud_ml.feature_state.FeatureState` does.
 
     Raises:
         DataError: ``transactions`` are not sorted by timestamp, and not in ``arrival_order``; or
