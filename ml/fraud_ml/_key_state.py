@@ -22,9 +22,9 @@ class KeyState:
     """Entries of each key, oldest first, in a region of its own; sums are running sums.
 
     The sum over a window is the difference of two entries, exact because the sums are of whole
-    numbers. The entry at ``head`` is the last that has left every window: it only serves to be
-    subtracted. All memory of a key is its region, at most four entries for each instant of
-    ``horizon``, and its last ``usual_over`` amounts.
+    numbers. The entry at ``head`` has left every window: it only serves to be subtracted. All
+    memory of a key is its region, at most four entries for each instant of ``horizon``, and its
+    last ``usual_over`` amounts.
     """
 
     def __init__(self, horizon: int, usual_over: int) -> None:
@@ -72,19 +72,18 @@ class KeyState:
         there: npt.NDArray[np.bool_] = self.instant[tail - 1] == instant
         new = slots[~there]
         if len(new):
-            full = self.tail[new] == self.base[new] + self.size[new]
-            for slot in new[full].tolist():
-                self._make_room(slot)
+            now = instant[~there]
             at = self.tail[new]
-            self.instant[at] = instant[~there]
+            full = at == self.base[new] + self.size[new]
+            if full.any():
+                for slot, last in zip(new[full].tolist(), now[full].tolist(), strict=True):
+                    self._make_room(slot, last - self.horizon)
+                at = self.tail[new]
+            self.instant[at] = now
             self.sums[at] = self.sums[at - 1]
             self.sums[at, CLEAN] += 1
             self.peak[at] = 0.0
-            self.tail[new] += 1
-            for _ in range(2):  # two go for one that comes: what stays is bounded
-                following = self.head[new] + 1
-                gone = self.instant[following] <= instant[~there] - self.horizon
-                self.head[new] += gone
+            self.tail[new] = at + 1
         return there
 
     def last_until(self, slot: int, instants: Ints) -> Ints:
@@ -113,9 +112,11 @@ class KeyState:
         if waiting:
             self.pending[slot] = waiting
 
-    def _make_room(self, slot: int) -> None:
-        base, size = int(self.base[slot]), int(self.size[slot])
-        head, tail = int(self.head[slot]), int(self.tail[slot])
+    def _make_room(self, slot: int, gone: int) -> None:
+        """Drop what is at or before the instant ``gone``; double the region if that is little."""
+        base, size, tail = int(self.base[slot]), int(self.size[slot]), int(self.tail[slot])
+        head = int(self.head[slot])
+        head += int(self.instant[head + 1 : tail].searchsorted(gone, side="right"))
         to = base
         if 2 * (tail - head) > size:
             to = self._region(2 * size)

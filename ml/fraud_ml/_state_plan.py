@@ -20,23 +20,26 @@ from fraud_ml._windows import (
 )
 from fraud_ml.feature_spec import Aggregate, FeatureSpec, WindowFeature
 
-_OF_LABELS = frozenset(
-    {
-        Aggregate.FRAUD_COUNT,
-        Aggregate.FRAUD_RATE,
-        Aggregate.LAST_LABEL,
-        Aggregate.FRAUD_AGE,
-        Aggregate.FRAUD_RUN_AGE,
-    }
-)
-_OF_USUAL = frozenset(
-    {
-        Aggregate.AMOUNT_TO_MEDIAN,
-        Aggregate.AMOUNT_ROBUST_Z,
-        Aggregate.MAX_AMOUNT_TO_MEDIAN,
-        Aggregate.UNUSUAL_COUNT,
-    }
-)
+_COLUMNS = range(N_SUMS)
+_OF_LABELS = {
+    Aggregate.FRAUD_COUNT,
+    Aggregate.FRAUD_RATE,
+    Aggregate.LAST_LABEL,
+    Aggregate.FRAUD_AGE,
+    Aggregate.FRAUD_RUN_AGE,
+}
+_OF_AMOUNTS = {
+    Aggregate.SUM_AMOUNT,
+    Aggregate.MEAN_AMOUNT,
+    Aggregate.STD_AMOUNT,
+    Aggregate.AMOUNT_TO_MEAN,
+}
+_OF_USUAL = {
+    Aggregate.AMOUNT_TO_MEDIAN,
+    Aggregate.AMOUNT_ROBUST_Z,
+    Aggregate.MAX_AMOUNT_TO_MEDIAN,
+    Aggregate.UNUSUAL_COUNT,
+}
 
 
 class KeyPlan:
@@ -52,9 +55,14 @@ class KeyPlan:
             if isinstance(feature, WindowFeature) and feature.columns == columns
         ]
         self.needs = {*columns, *(f.of for _, f in features if f.of is not None)}
-        self.looks_at_labels = any(f.aggregate in _OF_LABELS for _, f in features)
-        self.looks_at_usual = any(f.aggregate in _OF_USUAL for _, f in features)
-        self.looks_at_squares = any(f.aggregate is Aggregate.STD_AMOUNT for _, f in features)
+        aggregates = {feature.aggregate for _, feature in features}
+        self.looks_at_labels = bool(aggregates & _OF_LABELS)
+        self.looks_at_amounts = bool(aggregates & _OF_AMOUNTS)
+        self.looks_at_squares = Aggregate.STD_AMOUNT in aggregates
+        self.looks_at_usual = bool(aggregates & _OF_USUAL)
+        self.looks_at_z = Aggregate.AMOUNT_ROBUST_Z in aggregates
+        peaks = (Aggregate.MAX_AMOUNT, Aggregate.MAX_AMOUNT_TO_MEDIAN)
+        self.peaks = [at for at, aggregate in enumerate(peaks) if aggregate in aggregates]
 
         spans = [self._span(feature) for _, feature in features]
         self.horizon = max(1, *(sum(span) for span in spans))
@@ -67,12 +75,13 @@ class KeyPlan:
             groups.setdefault(feature.aggregate, []).append(
                 (at, where[delay + window], where[delay], delay + window, feature.of or "")
             )
-        # Of each aggregate: columns of the result, window's start and end among the offsets,
-        # longest age, and the column of distinct values.
+        # Of each aggregate: where its windows start and end among the offsets, their longest
+        # age, and all there is about its features.
         self._groups = [
-            (aggregate, np.array([item[:4] for item in group]).T, group)
+            (aggregate, np.array([item[1:4] for item in group]).T, group)
             for aggregate, group in groups.items()
         ]
+        self._at = np.array([item[0] for group in groups.values() for item in group])
 
     def _span(self, feature: WindowFeature) -> tuple[int, int]:
         if feature.window is None:
@@ -101,13 +110,14 @@ class KeyPlan:
         for rows in _rounds(slots):
             batch = _Batch(self, keys, slot_of_row[rows], instant[rows], amount[rows])
             counted[rows] = batch.instant
-            for aggregate, (at, start, stop, longest), group in self._groups:
+            results: list[npt.NDArray[Any]] = []
+            for aggregate, (start, stop, longest), group in self._groups:
                 if aggregate is Aggregate.DISTINCT:
                     values = [[columns[of][row] for *_, of in group] for row in rows.tolist()]
-                    result: npt.NDArray[Any] = batch.distinct(group, values)
+                    results.append(batch.distinct(group, values))
                 else:
-                    result = batch.compute(aggregate, start, stop, longest)
-                features[rows[:, None], at] = result
+                    results.append(batch.compute(aggregate, start, stop, longest))
+            features[rows[:, None], self._at] = np.concatenate(results, axis=1)
         return slots, counted.tolist()
 
 
@@ -145,24 +155,29 @@ class _Batch:
 
         self._own = np.zeros((len(slots), N_SUMS), dtype=np.int64)
         self._own[:, COUNT] = 1
-        self._own[:, AMOUNT] = np.stack(limbs_of(amount), axis=1)
+        if plan.looks_at_amounts:
+            for at, limb in zip(_COLUMNS[AMOUNT], limbs_of(amount), strict=True):
+                self._own[:, at] = limb
         if plan.looks_at_squares:
-            self._own[:, SQUARE] = np.stack(square_limbs_of(amount), axis=1)
+            for at, limb in zip(_COLUMNS[SQUARE], square_limbs_of(amount), strict=True):
+                self._own[:, at] = limb
         self._to_usual = self._robust_z = amount
         if plan.looks_at_usual:
             past = keys.recent[slots]
             count = np.minimum(keys.seen[slots], past.shape[1])
             usual = _formulas.middle(past, count)
             self._to_usual = _formulas.ratio(amount, usual)
-            self._robust_z = _formulas.robust_z(amount, past, count, usual)
+            if plan.looks_at_z:
+                self._robust_z = _formulas.robust_z(amount, past, count, usual)
             self._own[:, UNUSUAL] = self._to_usual > plan.unusual_ratio
             keys.remember(slots, amount)
 
         self._was_there = keys.advance(slots, self.instant)
-        at = keys.tail[slots] - 1
-        keys.sums[at] += self._own
-        peak = np.stack([amount, self._to_usual], axis=1)
-        keys.peak[at] = np.maximum(keys.peak[at], peak)
+        newest = keys.tail[slots] - 1
+        keys.sums[newest] += self._own
+        for at in plan.peaks:
+            value = (amount, self._to_usual)[at]
+            keys.peak[newest, at] = np.maximum(keys.peak[newest, at], value)
         # Of each offset, the last entry that is at least so old, and its running sums.
         ends = self.instant[:, None] - plan.offsets
         self._last = np.array(
@@ -230,14 +245,14 @@ class _Batch:
                 return frauds
             case Aggregate.FRAUD_RATE:
                 return _formulas.ratio(frauds, count)
-        total = from_limbs(*np.moveaxis(sums[..., AMOUNT], -1, 0))
+        total = from_limbs(*(sums[..., at] for at in _COLUMNS[AMOUNT]))
         match aggregate:
             case Aggregate.SUM_AMOUNT:
                 return total
             case Aggregate.MEAN_AMOUNT:
                 return _formulas.ratio(total, count)
             case Aggregate.STD_AMOUNT:
-                squares = from_square_limbs(*np.moveaxis(sums[..., SQUARE], -1, 0))
+                squares = from_square_limbs(*(sums[..., at] for at in _COLUMNS[SQUARE]))
                 return _formulas.deviation(count, total, squares)
             case _:  # Aggregate.AMOUNT_TO_MEAN
                 amount = np.broadcast_to(self._amount[:, None], total.shape)
@@ -257,7 +272,8 @@ class _Batch:
         return _formulas.ratio(at_last[..., FRAUDS], count)
 
     def _fraud_age(self, start: Ints, stop: Ints, longest: Ints) -> Floats:
-        age = np.broadcast_to(longest, (len(self._slots), len(longest))).copy()
+        age = np.empty((len(self._slots), len(longest)), dtype=np.int64)
+        age[:] = longest
         frauds = self._sums[:, stop, FRAUDS] > self._sums[:, start, FRAUDS]
         for row, i in np.argwhere(frauds).tolist():
             first, last = self._last[row, start[i]] + 1, self._last[row, stop[i]]
