@@ -7,6 +7,8 @@ what the model was trained on.
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
+import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -14,6 +16,9 @@ from enum import StrEnum
 from typing import Any
 
 from fraud_ml.transactions import DEFAULT_LABEL_DELAY
+
+FORMAT_VERSION = 2
+"""Of the JSON and TOML forms. Version 1 was a bare list of features, and is still read."""
 
 
 class RowValue(StrEnum):
@@ -25,18 +30,43 @@ class RowValue(StrEnum):
 
 
 class Key(StrEnum):
-    """Whose history a window covers: the column that names it."""
+    """The columns that usually name whose history a window covers."""
 
     CUSTOMER = "customer_id"
     TERMINAL = "terminal_id"
 
 
 class Aggregate(StrEnum):
-    """What a window is reduced to."""
+    """What a window is reduced to; ``fraud_ml.features`` defines each."""
 
     COUNT = "count"
+    SUM_AMOUNT = "sum_amount"
     MEAN_AMOUNT = "mean_amount"
+    MAX_AMOUNT = "max_amount"
+    STD_AMOUNT = "std_amount"
+    AMOUNT_TO_MEAN = "amount_to_mean"
+    AMOUNT_TO_MEDIAN = "amount_to_median"
+    AMOUNT_ROBUST_Z = "amount_robust_z"
+    MAX_AMOUNT_TO_MEDIAN = "max_amount_to_median"
+    UNUSUAL_COUNT = "unusual_count"
+    TIME_SINCE_LAST = "time_since_last"
+    HISTORY_LENGTH = "history_length"
+    DISTINCT = "distinct"
+    FRAUD_COUNT = "fraud_count"
     FRAUD_RATE = "fraud_rate"
+    LAST_LABEL = "last_label"
+    FRAUD_AGE = "fraud_age"
+    FRAUD_RUN_AGE = "fraud_run_age"
+
+
+WITHOUT_WINDOW = frozenset(
+    {Aggregate.AMOUNT_TO_MEDIAN, Aggregate.AMOUNT_ROBUST_Z, Aggregate.HISTORY_LENGTH}
+)
+"""Aggregates of all the key's past, or of its last few transactions however old."""
+
+_WITHOUT_DELAY = WITHOUT_WINDOW | {Aggregate.DISTINCT}
+# A payment's own label is never known, so a window that ends with it has no last label.
+_WITH_DELAY = frozenset({Aggregate.LAST_LABEL, Aggregate.FRAUD_AGE, Aggregate.FRAUD_RUN_AGE})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,21 +81,41 @@ class RowFeature:
 class WindowFeature:
     """An aggregate over one key's transactions in ``(t - delay - window, t - delay]``.
 
-    ``t`` is the current transaction's time. Without a delay the window includes the current
-    transaction, and of those at the same instant the ones in earlier rows.
+    ``t`` is the current transaction's time, at the spec's resolution. Without a delay the window
+    includes the current transaction, and of those at the same instant the ones in earlier rows.
     """
 
     name: str
-    key: Key
+    key: str | tuple[str, str]
+    """The column that names whose history this is, or a pair of columns."""
     aggregate: Aggregate
-    window: dt.timedelta
+    window: dt.timedelta | None = None
+    """None for the aggregates in :data:`WITHOUT_WINDOW`, and only for them."""
     delay: dt.timedelta = dt.timedelta(0)
+    of: str | None = None
+    """The column whose distinct values ``Aggregate.DISTINCT`` counts; None for the others."""
 
     def __post_init__(self) -> None:
-        if self.window <= dt.timedelta(0):
+        if (self.window is None) != (self.aggregate in WITHOUT_WINDOW):
+            needs = "takes no" if self.aggregate in WITHOUT_WINDOW else "needs a"
+            raise ValueError(f"{self.name}: {self.aggregate} {needs} window, got {self.window=}")
+        if self.window is not None and self.window <= dt.timedelta(0):
             raise ValueError(f"{self.name}: window must be positive, got {self.window=}")
         if self.delay < dt.timedelta(0):
             raise ValueError(f"{self.name}: delay must not be negative, got {self.delay=}")
+        if self.delay and self.aggregate in _WITHOUT_DELAY:
+            raise ValueError(f"{self.name}: {self.aggregate} takes no delay, got {self.delay=}")
+        if not self.delay and self.aggregate in _WITH_DELAY:
+            raise ValueError(f"{self.name}: {self.aggregate} needs a delay, got {self.delay=}")
+        if (self.of is None) != (self.aggregate is not Aggregate.DISTINCT):
+            raise ValueError(f"{self.name}: `of` goes with distinct alone, got {self.of=}")
+        if not (isinstance(self.key, str) or len(self.key) == 2):
+            raise ValueError(f"{self.name}: key must be one column or two, got {self.key=}")
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The key as a tuple of columns."""
+        return (str(self.key),) if isinstance(self.key, str) else self.key
 
 
 Feature = RowFeature | WindowFeature
@@ -76,6 +126,15 @@ class FeatureSpec:
     """Features in the order in which a model takes them."""
 
     features: tuple[Feature, ...]
+    resolution: dt.timedelta = dt.timedelta(microseconds=1)
+    """Window features see time in whole multiples of it since the epoch: a transaction's is
+    rounded down, a label's up, so that nothing is known early. Windows and delays must be
+    multiples of it. An engine that runs forever keeps one entry a key and multiple; the default
+    is the finest time there is."""
+    usual_over: int = 32
+    """The usual amount of a key is the median of its last ``usual_over`` transactions before."""
+    unusual_ratio: float = 2.5
+    """An amount is unusual above this many times the usual one."""
 
     def __post_init__(self) -> None:
         if not self.features:
@@ -83,51 +142,100 @@ class FeatureSpec:
         repeated = [name for name, times in Counter(self.names).items() if times > 1]
         if repeated:
             raise ValueError(f"feature names must be unique, got {repeated=}")
+        if self.resolution <= dt.timedelta(0):
+            raise ValueError(f"resolution must be positive, got {self.resolution=}")
+        if self.usual_over < 1:
+            raise ValueError(f"usual_over must be at least 1, got {self.usual_over=}")
+        if not 0 < self.unusual_ratio < float("inf"):
+            raise ValueError(f"unusual_ratio must be positive, got {self.unusual_ratio=}")
+        for feature in self.features:
+            if isinstance(feature, WindowFeature):
+                for span in (feature.window or dt.timedelta(0), feature.delay):
+                    if span % self.resolution:
+                        raise ValueError(
+                            f"{feature.name}: {span} is no multiple of {self.resolution=}"
+                        )
 
     @property
     def names(self) -> tuple[str, ...]:
         """The features' names, in order."""
         return tuple(feature.name for feature in self.features)
 
-    def to_json(self) -> list[dict[str, Any]]:
+    @property
+    def hash(self) -> str:
+        """SHA-256 of the canonical JSON, in hex: equal specs and no others have the same."""
+        text = json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def to_json(self) -> dict[str, Any]:
         """A JSON value that :meth:`from_json` turns back into an equal spec; times in seconds."""
-        return [_feature_to_json(feature) for feature in self.features]
+        return {
+            "version": FORMAT_VERSION,
+            "resolution_seconds": self.resolution.total_seconds(),
+            "usual_over": self.usual_over,
+            "unusual_ratio": float(self.unusual_ratio),
+            "features": [_feature_to_json(feature) for feature in self.features],
+        }
 
     @classmethod
-    def from_json(cls, value: Iterable[Mapping[str, Any]]) -> FeatureSpec:
-        """The spec that :meth:`to_json` wrote.
+    def from_json(cls, value: Mapping[str, Any] | Iterable[Mapping[str, Any]]) -> FeatureSpec:
+        """The spec that :meth:`to_json` wrote, in this format version or the one before.
 
         Raises:
             ValueError: ``value`` is none, as from a newer version with other aggregates.
         """
         try:
-            return cls(features=tuple(_feature_from_json(item) for item in value))
-        except (KeyError, TypeError) as error:
+            if not isinstance(value, Mapping):
+                return cls(features=tuple(_feature_from_json(item) for item in value))
+            fields = dict(value)
+            version = fields.pop("version")
+            if version != FORMAT_VERSION:
+                raise ValueError(
+                    f"feature spec of version {version!r}, this release reads {FORMAT_VERSION}"
+                )
+            return cls(
+                features=tuple(_feature_from_json(item) for item in fields.pop("features")),
+                resolution=dt.timedelta(seconds=fields.pop("resolution_seconds", 1e-6)),
+                **fields,
+            )
+        except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not a feature spec: {error!r}") from error
 
 
 def _feature_to_json(feature: Feature) -> dict[str, Any]:
     if isinstance(feature, RowFeature):
         return {"name": feature.name, "value": feature.value.value}
-    return {
+    item: dict[str, Any] = {
         "name": feature.name,
-        "key": feature.key.value,
+        "key": str(feature.key) if isinstance(feature.key, str) else list(feature.key),
         "aggregate": feature.aggregate.value,
-        "window_seconds": feature.window.total_seconds(),
-        "delay_seconds": feature.delay.total_seconds(),
     }
+    if feature.of is not None:
+        item["of"] = feature.of
+    if feature.window is not None:
+        item["window_seconds"] = feature.window.total_seconds()
+    return item | {"delay_seconds": feature.delay.total_seconds()}
 
 
 def _feature_from_json(item: Mapping[str, Any]) -> Feature:
-    if "value" in item:
-        return RowFeature(name=item["name"], value=RowValue(item["value"]))
-    return WindowFeature(
-        name=item["name"],
-        key=Key(item["key"]),
-        aggregate=Aggregate(item["aggregate"]),
-        window=dt.timedelta(seconds=item["window_seconds"]),
-        delay=dt.timedelta(seconds=item["delay_seconds"]),
-    )
+    fields = dict(item)
+    name = fields.pop("name")
+    if "value" in fields:
+        feature: Feature = RowFeature(name=name, value=RowValue(fields.pop("value")))
+    else:
+        key = fields.pop("key")
+        window = fields.pop("window_seconds", None)
+        feature = WindowFeature(
+            name=name,
+            key=key if isinstance(key, str) else tuple(key),
+            aggregate=Aggregate(fields.pop("aggregate")),
+            window=None if window is None else dt.timedelta(seconds=window),
+            delay=dt.timedelta(seconds=fields.pop("delay_seconds", 0)),
+            of=fields.pop("of", None),
+        )
+    if fields:
+        raise ValueError(f"{name}: unknown fields {sorted(fields)}")
+    return feature
 
 
 def handbook_spec(*, label_delay: dt.timedelta = DEFAULT_LABEL_DELAY) -> FeatureSpec:
@@ -136,6 +244,52 @@ def handbook_spec(*, label_delay: dt.timedelta = DEFAULT_LABEL_DELAY) -> Feature
     Terminal windows end ``label_delay`` before the transaction, so that the labels in them are
     known by then.
     """
+    return FeatureSpec(features=_handbook_features(label_delay))
+
+
+def default_spec(
+    *,
+    label_delay: dt.timedelta = DEFAULT_LABEL_DELAY,
+    resolution: dt.timedelta = dt.timedelta(minutes=10),
+) -> FeatureSpec:
+    """The handbook's features, at a resolution that bounds memory, and ten stronger ones.
+
+    A window that looks at labels ends at the first multiple of ``resolution`` by which those of
+    its last transactions are known, although transactions round down and labels up.
+    """
+    delay = (-(-label_delay // resolution) + 1) * resolution
+    customer: list[tuple[str, Aggregate, int | None]] = [
+        ("amount_to_median", Aggregate.AMOUNT_TO_MEDIAN, None),
+        ("amount_robust_z", Aggregate.AMOUNT_ROBUST_Z, None),
+        ("max_amount_to_median_14d", Aggregate.MAX_AMOUNT_TO_MEDIAN, 14),
+        ("history_length", Aggregate.HISTORY_LENGTH, None),
+    ]
+    terminal: list[tuple[str, Aggregate, int | None]] = [
+        ("last_label", Aggregate.LAST_LABEL, 30),
+        ("fraud_age", Aggregate.FRAUD_AGE, 30),
+        ("fraud_run_age", Aggregate.FRAUD_RUN_AGE, 30),
+        ("label_gap", Aggregate.TIME_SINCE_LAST, 30),
+        ("count_14d", Aggregate.COUNT, 14),
+        ("fraud_rate_14d", Aggregate.FRAUD_RATE, 14),
+    ]
+    more = tuple(
+        WindowFeature(
+            name=f"{key.removesuffix('_id')}_{name}",
+            key=key,
+            aggregate=aggregate,
+            window=None if days is None else dt.timedelta(days=days),
+            delay=wait,
+        )
+        for key, features, wait in (
+            (Key.CUSTOMER, customer, dt.timedelta(0)),
+            (Key.TERMINAL, terminal, delay),
+        )
+        for name, aggregate, days in features
+    )
+    return FeatureSpec(features=_handbook_features(delay) + more, resolution=resolution)
+
+
+def _handbook_features(label_delay: dt.timedelta) -> tuple[Feature, ...]:
     features: list[Feature] = [
         RowFeature(name="amount", value=RowValue.AMOUNT),
         RowFeature(name="is_weekend", value=RowValue.IS_WEEKEND),
@@ -157,7 +311,8 @@ def handbook_spec(*, label_delay: dt.timedelta = DEFAULT_LABEL_DELAY) -> Feature
                 )
                 for reduced in (Aggregate.COUNT, aggregate)
             ]
-    return FeatureSpec(features=tuple(features))
+    return tuple(features)
 
 
 HANDBOOK_SPEC = handbook_spec()
+DEFAULT_SPEC = default_spec()

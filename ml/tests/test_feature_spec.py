@@ -1,9 +1,11 @@
+import dataclasses
 import datetime as dt
 import json
 
 import pytest
 
 from fraud_ml.feature_spec import (
+    DEFAULT_SPEC,
     HANDBOOK_SPEC,
     Aggregate,
     FeatureSpec,
@@ -13,7 +15,9 @@ from fraud_ml.feature_spec import (
     WindowFeature,
     handbook_spec,
 )
+from fraud_ml.feature_spec_toml import spec_from_toml, spec_to_toml
 
+DAY = dt.timedelta(days=1)
 AMOUNT = RowFeature(name="amount", value=RowValue.AMOUNT)
 
 
@@ -59,9 +63,58 @@ def test_a_spec_goes_through_json_and_back():
         assert FeatureSpec.from_json(json.loads(json.dumps(spec.to_json()))) == spec
 
 
+PAIR = window(
+    name='two "keys"\n', key=("device", "card\x7f"), aggregate=Aggregate.DISTINCT, of="país"
+)
+UNUSUAL = FeatureSpec(
+    features=(AMOUNT, PAIR, window(aggregate=Aggregate.HISTORY_LENGTH, window=None)),
+    resolution=dt.timedelta(hours=1),
+    usual_over=5,
+    unusual_ratio=3,
+)
+
+
+@pytest.mark.parametrize("spec", [HANDBOOK_SPEC, DEFAULT_SPEC, UNUSUAL])
+def test_a_spec_goes_through_json_and_toml_and_back_with_its_hash(spec):
+    for again in (
+        FeatureSpec.from_json(json.loads(json.dumps(spec.to_json()))),
+        spec_from_toml(spec_to_toml(spec)),
+    ):
+        assert again == spec
+        assert again.hash == spec.hash
+
+
+def test_hashes_do_not_drift_and_tell_specs_apart():
+    assert HANDBOOK_SPEC.hash == "23c0c64c1aaa14851f39f25d813ce3dfa7c2c4f869035721bc9c85ec39078edd"
+    assert len({HANDBOOK_SPEC.hash, DEFAULT_SPEC.hash, UNUSUAL.hash}) == 3
+    finer = dataclasses.replace(UNUSUAL, resolution=dt.timedelta(minutes=1))
+    assert finer.hash != UNUSUAL.hash
+
+
+def test_the_first_json_form_a_bare_list_is_still_read():
+    assert FeatureSpec.from_json(HANDBOOK_SPEC.to_json()["features"]) == HANDBOOK_SPEC
+
+
+def test_toml_leaves_out_what_has_a_default():
+    spec = spec_from_toml(
+        """
+        version = 2
+        [[features]]
+        name = "f"
+        key = "terminal_id"
+        aggregate = "count"
+        window_seconds = 86400
+        """
+    )
+    assert spec == FeatureSpec(features=(window(),))
+
+
 @pytest.mark.parametrize(
     ("value", "message"),
     [
+        ({"version": 3, "features": []}, "feature spec of version 3, this release reads 2"),
+        ({"version": 2, "features": [], "colour": 1}, "not a feature spec: TypeError"),
+        ([{"name": "f", "value": "amount", "windw": 3}], r"f: unknown fields \['windw'\]"),
         ([{"name": "f"}], "not a feature spec: KeyError"),
         ([3], "not a feature spec: TypeError"),
         ([{"name": "f", "value": "weather"}], "'weather' is not a valid RowValue"),
@@ -77,6 +130,23 @@ def test_json_that_is_no_spec_is_refused(value, message):
     [
         (lambda: window(window=dt.timedelta(0)), "f: window must be positive, got"),
         (lambda: window(delay=-dt.timedelta(1)), "f: delay must not be negative, got"),
+        (lambda: window(window=None), "f: count needs a window, got"),
+        (lambda: window(aggregate=Aggregate.HISTORY_LENGTH), "history_length takes no window"),
+        (
+            lambda: window(aggregate=Aggregate.DISTINCT, of="x", delay=DAY),
+            "distinct takes no delay",
+        ),
+        (lambda: window(aggregate=Aggregate.LAST_LABEL), "f: last_label needs a delay, got"),
+        (lambda: window(of="device"), "f: `of` goes with distinct alone"),
+        (lambda: window(aggregate=Aggregate.DISTINCT), "f: `of` goes with distinct alone"),
+        (lambda: window(key=("a", "b", "c")), "f: key must be one column or two"),
+        (lambda: FeatureSpec(features=(AMOUNT,), resolution=0 * DAY), "resolution must be pos"),
+        (lambda: FeatureSpec(features=(AMOUNT,), usual_over=0), "usual_over must be at least 1"),
+        (lambda: FeatureSpec(features=(AMOUNT,), unusual_ratio=0), "unusual_ratio must be pos"),
+        (
+            lambda: FeatureSpec(features=(window(),), resolution=DAY * 2),
+            "f: 1 day, 0:00:00 is no multiple of",
+        ),
         (lambda: FeatureSpec(features=()), "at least one feature"),
         (lambda: FeatureSpec(features=(AMOUNT, AMOUNT)), r"unique, got repeated=\['amount'\]"),
     ],

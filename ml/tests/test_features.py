@@ -1,14 +1,18 @@
 import datetime as dt
+import itertools
 import math
+import statistics
+from fractions import Fraction
 
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from fraud_ml.errors import DataError
 from fraud_ml.feature_spec import (
+    DEFAULT_SPEC,
     HANDBOOK_SPEC,
     Aggregate,
     FeatureSpec,
@@ -21,37 +25,58 @@ from fraud_ml.features import compute_features, feature_matrix
 from fraud_ml.transactions import normalise_labels, normalise_transactions
 
 HOUR = dt.timedelta(hours=1)
+EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 START = dt.datetime(2018, 4, 1, tzinfo=dt.UTC)  # a Sunday
 
-# Every aggregate over every key, with and without a delay; windows of hours, so that short
-# streams fill, overflow and miss them.
-SPEC = FeatureSpec(
-    features=(
-        *(RowFeature(name=value.value, value=value) for value in RowValue),
-        *(
-            WindowFeature(
-                name=f"{key}_{aggregate}_{window}_{delay}",
-                key=key,
-                aggregate=aggregate,
-                window=window * HOUR,
-                delay=delay * HOUR,
-            )
-            for key in Key
-            for aggregate in Aggregate
-            for window in (1, 5)
-            for delay in (0, 2)
+KEYS = (Key.CUSTOMER, Key.TERMINAL)
+RESOLUTIONS = [dt.timedelta(microseconds=1), dt.timedelta(minutes=30), HOUR]
+
+
+def every_feature(resolution):
+    """Every aggregate over every key, with and without a delay.
+
+    Windows are of hours, so that short streams fill, overflow and miss them.
+    """
+    return FeatureSpec(
+        resolution=resolution,
+        usual_over=3,
+        unusual_ratio=1.5,
+        features=(
+            *(RowFeature(name=value.value, value=value) for value in RowValue),
+            *window_features(),
         ),
     )
-)
+
+
+def window_features():
+    shapes = [(None, 0), (1, 0), (5, 0), (1, 2), (5, 2)]
+    for key in (*KEYS, (Key.CUSTOMER, Key.TERMINAL)):
+        other = Key.CUSTOMER if key == Key.TERMINAL else Key.TERMINAL
+        for aggregate in Aggregate if key in KEYS else (Aggregate.COUNT, Aggregate.FRAUD_AGE):
+            for window, delay in shapes:
+                try:
+                    yield WindowFeature(
+                        name=f"{key}_{aggregate}_{window}_{delay}",
+                        key=key,
+                        aggregate=aggregate,
+                        window=None if window is None else window * HOUR,
+                        delay=delay * HOUR,
+                        of=other if aggregate is Aggregate.DISTINCT else None,
+                    )
+                except ValueError:  # an aggregate that takes no window, or needs one
+                    continue
+
 
 # One payment: hour, customer, terminal, amount, and hours until its label says fraud (None: never).
 PAYMENT = st.tuples(
-    st.integers(0, 12),
-    st.sampled_from(["ann", "bob", "cy"]),
+    st.integers(0, 36).map(lambda thirds: thirds / 3),
+    st.sampled_from(["ann", "bob"]),
     st.integers(0, 2),
     st.sampled_from([0.0, 0.1, 19.99, 1e-9, 1e12]),
-    st.one_of(st.none(), st.integers(0, 12)),
+    st.one_of(st.none(), st.integers(0, 36).map(lambda thirds: thirds / 3)),
 )
+# A label that corrects an earlier one: of which payment, hours after it, and what it says.
+CORRECTION = st.tuples(st.integers(0, 24), st.integers(0, 12), st.booleans())
 
 
 def stream(payments):
@@ -67,7 +92,7 @@ def stream(payments):
             "is_fraud": [None if wait is None else True for wait in found],
             "labelled_at": pa.array(
                 [
-                    None if wait is None else START + (hour + wait) * HOUR
+                    None if wait is None else START + hour * HOUR + wait * HOUR
                     for hour, wait in zip(hours, found, strict=True)
                 ],
                 pa.timestamp("us", "UTC"),
@@ -78,77 +103,219 @@ def stream(payments):
     return transactions, normalise_labels(table, transactions)
 
 
-def plain_features(transactions, labels, spec):
-    """The definitions, read aloud, one row and one window at a time."""
+def corrected(labels, transactions, corrections):
+    """``labels``, and after them those of ``corrections``."""
     rows = transactions.to_pylist()
-    labels = labels.to_pylist()
-    return [
-        {feature.name: plain_feature(rows, labels, i, feature) for feature in spec.features}
-        for i in range(len(rows))
+    more = [
+        {
+            "transaction_id": rows[row % len(rows)]["transaction_id"],
+            "is_fraud": is_fraud,
+            "labelled_at": rows[row % len(rows)]["timestamp"] + hours * HOUR,
+        }
+        for row, hours, is_fraud in corrections
     ]
+    return pa.concat_tables([labels, pa.Table.from_pylist(more, schema=labels.schema)])
 
 
-def plain_feature(rows, labels, i, feature):
-    now = rows[i]["timestamp"]
-    if isinstance(feature, RowFeature):
-        return {
-            RowValue.AMOUNT: rows[i]["amount"],
-            RowValue.IS_WEEKEND: float(now.weekday() >= 5),
-            RowValue.IS_NIGHT: float(now.hour <= 6),
-        }[feature.value]
-    last = now - feature.delay
-    inside = [
-        j
-        for j, row in enumerate(rows)
-        if row[feature.key] == rows[i][feature.key]
-        and last - feature.window < row["timestamp"] <= last
-        and (feature.delay or j <= i)
-    ]
-    if feature.aggregate is Aggregate.COUNT:
-        return len(inside)
-    if not inside:
-        return 0.0
-    if feature.aggregate is Aggregate.MEAN_AMOUNT:
-        return math.fsum(rows[j]["amount"] for j in inside) / len(inside)
-    known = [
-        j for j in inside if j != i and labels[j]["is_fraud"] and labels[j]["labelled_at"] <= now
-    ]
-    return len(known) / len(inside)
+class Plain:
+    """The definitions, read aloud, one row and one window at a time."""
+
+    def __init__(self, transactions, labels, spec):
+        self.rows = transactions.to_pylist()
+        self.spec = spec
+        self.labels = {row["transaction_id"]: [] for row in self.rows}
+        for label in labels.to_pylist():
+            if label["transaction_id"] in self.labels and label["is_fraud"] is not None:
+                since = -((EPOCH - label["labelled_at"]) // spec.resolution)
+                self.labels[label["transaction_id"]].append(
+                    (label["labelled_at"], since, label["is_fraud"])
+                )
+        for known in self.labels.values():
+            known.sort(key=lambda label: label[0])
+
+    def features(self):
+        return [
+            {feature.name: self.feature(i, feature) for feature in self.spec.features}
+            for i in range(len(self.rows))
+        ]
+
+    def feature(self, i, feature):
+        now = self.rows[i]["timestamp"]
+        if isinstance(feature, RowFeature):
+            return {
+                RowValue.AMOUNT: self.rows[i]["amount"],
+                RowValue.IS_WEEKEND: float(now.weekday() >= 5),
+                RowValue.IS_NIGHT: float(now.hour <= 6),
+            }[feature.value]
+        past = self.past(i, feature)
+        if feature.window is None:
+            return self.of_all_the_past(i, feature, past)
+        return self.of_window(i, feature, past)
+
+    def past(self, i, feature):
+        """Rows of the key up to ``i``, and the instant of each: never before the one before."""
+        past, newest = [], -math.inf
+        for j in range(len(self.rows)):
+            if all(self.rows[j][column] == self.rows[i][column] for column in feature.columns):
+                instant = (self.rows[j]["timestamp"] - EPOCH) // self.spec.resolution
+                newest = max(newest, instant)
+                if j <= i:
+                    past.append((j, newest))
+        return past
+
+    def ratio(self, j, before):
+        usual = self.usual(before)
+        return self.rows[j]["amount"] / usual if usual else 0.0
+
+    def usual(self, before):
+        last = [self.rows[j]["amount"] for j, _ in before[-self.spec.usual_over :]]
+        return statistics.median(last) if last else 0.0
+
+    def of_all_the_past(self, i, feature, past):
+        if feature.aggregate is Aggregate.HISTORY_LENGTH:
+            return self.seconds(past[-1][1] - past[0][1])
+        if feature.aggregate is Aggregate.AMOUNT_TO_MEDIAN:
+            return self.ratio(i, past[:-1])
+        usual = self.usual(past[:-1])
+        distances = [abs(self.rows[j]["amount"] - usual) for j, _ in past[:-1][-3:]]
+        scale = max(1.4826 * statistics.median(distances or [0]), 0.1 * usual)
+        return (self.rows[i]["amount"] - usual) / scale if scale else 0.0
+
+    def of_window(self, i, feature, past):
+        now, spec = past[-1][1], self.spec
+        delay, window = feature.delay // spec.resolution, feature.window // spec.resolution
+        inside = [(j, at) for j, at in past if now - delay - window < at <= now - delay]
+        amounts = [self.rows[j]["amount"] for j, _ in inside]
+        before = [(j, at) for j, at in inside if j != i]
+        ratios = [self.ratio(j, past[:n]) for n, (j, _) in enumerate(past) if (j in dict(inside))]
+        frauds = {j: at for j, at in inside if j != i and self.is_known_fraud(j, now)}
+        instants = sorted({at for _, at in inside}, reverse=True)
+        mean = math.fsum(amounts) / len(amounts) if amounts else 0.0
+        match feature.aggregate:
+            case Aggregate.COUNT:
+                return len(inside)
+            case Aggregate.SUM_AMOUNT:
+                return math.fsum(amounts)
+            case Aggregate.MEAN_AMOUNT:
+                return mean
+            case Aggregate.MAX_AMOUNT:
+                return max(amounts, default=0.0)
+            case Aggregate.STD_AMOUNT:
+                return statistics.pstdev(map(Fraction, amounts)) if amounts else 0.0
+            case Aggregate.AMOUNT_TO_MEAN:
+                total = math.fsum(self.rows[j]["amount"] for j, _ in before)
+                return self.rows[i]["amount"] / (total / len(before)) if total else 0.0
+            case Aggregate.MAX_AMOUNT_TO_MEDIAN:
+                return max(ratios, default=0.0)
+            case Aggregate.UNUSUAL_COUNT:
+                return sum(ratio > spec.unusual_ratio for ratio in ratios)
+            case Aggregate.TIME_SINCE_LAST:
+                return self.seconds(now - before[-1][1] if before else delay + window)
+            case Aggregate.DISTINCT:
+                return len({self.rows[j][feature.of] for j, _ in inside})
+            case Aggregate.FRAUD_COUNT:
+                return len(frauds)
+            case Aggregate.FRAUD_RATE:
+                return len(frauds) / len(inside) if inside else 0.0
+            case Aggregate.LAST_LABEL:
+                last = [j for j, at in inside if at == instants[0]]
+                return sum(j in frauds for j in last) / len(last) if last else 0.0
+            case Aggregate.FRAUD_AGE:
+                return self.seconds(now - max(frauds.values(), default=now - delay - window))
+            case Aggregate.FRAUD_RUN_AGE:
+                run = list(itertools.takewhile(lambda at: at in frauds.values(), instants))
+                return self.seconds(now - run[-1] if run else 0)
+
+    def is_known_fraud(self, j, now):
+        known = [
+            says for _, since, says in self.labels[self.rows[j]["transaction_id"]] if since <= now
+        ]
+        return bool(known) and known[-1]
+
+    def seconds(self, instants):
+        return instants * (self.spec.resolution / dt.timedelta(seconds=1))
 
 
-@example(payments=[(0, "ann", 0, 1e12, 0), (1, "ann", 0, 0.1, 0), (6, "ann", 0, 0.1, None)])
-@given(payments=st.lists(PAYMENT, min_size=1, max_size=25))
-def test_features_are_the_plain_definitions(payments):
+def assert_are_the_plain_definitions(features, transactions, labels, spec):
+    assert features.column_names == list(spec.names)
+    largest = max(transactions["amount"].to_pylist())
+    for row, expected in zip(
+        features.to_pylist(), Plain(transactions, labels, spec).features(), strict=True
+    ):
+        for name, value in row.items():
+            slack = 1e-7 * largest + 1e-11 if Aggregate.STD_AMOUNT in name else 0
+            assert value == pytest.approx(expected[name], rel=1e-13, abs=slack), name
+
+
+@settings(max_examples=60)
+@example(
+    payments=[(0, "ann", 0, 1e12, 0), (1, "ann", 0, 0.1, 0), (6, "ann", 0, 0.1, None)],
+    corrections=[(0, 4, False)],
+    resolution=HOUR,
+)
+@given(
+    payments=st.lists(PAYMENT, min_size=1, max_size=20),
+    corrections=st.lists(CORRECTION, max_size=5),
+    resolution=st.sampled_from(RESOLUTIONS),
+)
+def test_features_are_the_plain_definitions(payments, corrections, resolution):
     transactions, labels = stream(payments)
-    features = compute_features(transactions, labels, SPEC)
-    expected = plain_features(transactions, labels, SPEC)
-    assert features.column_names == list(SPEC.names)
-    for i, row in enumerate(features.to_pylist()):
-        assert row == pytest.approx(expected[i], rel=1e-15, abs=0)
+    labels = corrected(labels, transactions, corrections)
+    spec = every_feature(resolution)
+    features = compute_features(transactions, labels, spec)
+    assert_are_the_plain_definitions(features, transactions, labels, spec)
+
+
+@settings(max_examples=50)
+@given(
+    payments=st.lists(PAYMENT, min_size=1, max_size=20),
+    resolution=st.sampled_from(RESOLUTIONS),
+    data=st.data(),
+)
+def test_a_late_row_counts_as_if_it_happened_with_its_keys_newest(payments, resolution, data):
+    transactions, labels = stream(payments)
+    arrived = transactions.take(data.draw(st.permutations(range(len(payments)))))
+    spec = every_feature(resolution)
+    features = compute_features(arrived, labels, spec, arrival_order=True)
+    assert_are_the_plain_definitions(features, arrived, labels, spec)
 
 
 @given(
     payments=st.lists(PAYMENT, min_size=2, max_size=20),
     future=st.lists(PAYMENT, min_size=20, max_size=20),
-    now=st.integers(0, 12),
+    corrections=st.lists(CORRECTION, max_size=5),
+    thirds=st.integers(0, 36),
+    resolution=st.sampled_from(RESOLUTIONS),
 )
-def test_rewriting_the_future_changes_no_feature_of_the_past(payments, future, now):
+@settings(max_examples=60)
+def test_rewriting_the_future_changes_no_feature_of_the_past(
+    payments, future, corrections, thirds, resolution
+):
+    now, later = thirds / 3, (thirds + 1) / 3
+
     def knowing(payment, other):
         hour, customer, terminal, amount, found = payment
         if hour > now:  # not happened yet: another payment may come, after now
-            return max(other[0], now + 1), *other[1:]
-        if found is None or hour + found > now:  # not labelled yet
-            found = None if other[4] is None else max(other[4], now + 1 - hour)
+            return max(other[0], later), *other[1:]
+        if found is None or hour + found > now + 1e-9:  # not labelled yet
+            found = None if other[4] is None else max(other[4], later - hour)
         return hour, customer, terminal, amount, found
 
+    spec = every_feature(resolution)
     transactions, labels = stream(payments)
     happened = sum(hour <= now for hour, *_ in payments)
     rewritten = [knowing(p, other) for p, other in zip(payments, future, strict=False)]
     other_transactions, other_labels = stream(rewritten)
     assert transactions.slice(0, happened).equals(other_transactions.slice(0, happened))
-    features = compute_features(transactions, labels, SPEC).slice(0, happened)
+    # What is corrected after now is not known either.
+    other_labels = corrected(
+        other_labels,
+        other_transactions,
+        [(row, hours + 14, says) for row, hours, says in corrections],
+    )
+    features = compute_features(transactions, labels, spec).slice(0, happened)
     assert features.equals(
-        compute_features(other_transactions, other_labels, SPEC).slice(0, happened)
+        compute_features(other_transactions, other_labels, spec).slice(0, happened)
     )
 
 
@@ -216,6 +383,24 @@ def test_unsorted_transactions_are_refused():
     transactions, labels = stream([(0, "ann", 0, 1.0, None), (1, "ann", 0, 1.0, None)])
     with pytest.raises(DataError, match="not sorted by timestamp"):
         compute_features(transactions.take([1, 0]), labels, HANDBOOK_SPEC)
+
+
+def test_a_column_that_is_not_there_or_has_nulls_is_no_key():
+    transactions, labels = stream([(0, "ann", 0, 1.0, None), (1, "ann", 0, 1.0, None)])
+    spec = hours_of(Aggregate.COUNT, key="device")
+    with pytest.raises(DataError, match="names column 'device'; the transactions have: transac"):
+        compute_features(transactions, labels, spec)
+    transactions = transactions.append_column("device", pa.array(["x", None]))
+    with pytest.raises(DataError, match="column 'device' has 1 nulls"):
+        compute_features(transactions, labels, spec)
+
+
+def test_the_default_spec_holds_the_handbooks_features_and_ten_more():
+    transactions, labels = stream([(hour, "ann", 0, 1.0, None) for hour in range(3)])
+    features = compute_features(transactions, labels, DEFAULT_SPEC)
+    handbook = compute_features(transactions, labels, HANDBOOK_SPEC)
+    assert features.num_columns == handbook.num_columns + 10
+    assert features.select(handbook.column_names).equals(handbook)
 
 
 def test_the_matrix_has_the_columns_side_by_side():
