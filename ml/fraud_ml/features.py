@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +18,7 @@ from fraud_ml._key_history import KeyHistory
 from fraud_ml._labels import KnownFrauds
 from fraud_ml._windows import Floats, Ints
 from fraud_ml.errors import DataError
-from fraud_ml.feature_spec import FeatureSpec, RowFeature, RowValue, WindowFeature
+from fraud_ml.feature_spec import Feature, FeatureSpec, RowFeature, RowValue, WindowFeature
 
 _DAY = microseconds(dt.timedelta(days=1))
 _HOUR = microseconds(dt.timedelta(hours=1))
@@ -85,7 +87,9 @@ def compute_features(
             "transactions are not sorted by timestamp; pass them through"
             " normalise_transactions first, or say that they are in arrival_order"
         )
-    return pa.table({feature.name: rows.compute(feature) for feature in spec.features})
+    with ThreadPoolExecutor() as pool:  # NumPy lets go of the interpreter's lock while it works
+        columns = dict(chain.from_iterable(pool.map(rows.compute_all, _by_key(spec.features))))
+    return pa.table({name: columns[name] for name in spec.names})
 
 
 def feature_matrix(features: pa.Table) -> npt.NDArray[np.float32]:
@@ -94,6 +98,15 @@ def feature_matrix(features: pa.Table) -> npt.NDArray[np.float32]:
     for column, values in enumerate(features.itercolumns()):
         matrix[:, column] = values.to_numpy()
     return matrix
+
+
+def _by_key(features: tuple[Feature, ...]) -> list[list[Feature]]:
+    """Features that share intermediate results, each group for one thread."""
+    groups: dict[tuple[str, ...], list[Feature]] = {}
+    for feature in features:
+        key = feature.columns if isinstance(feature, WindowFeature) else ()
+        groups.setdefault(key, []).append(feature)
+    return list(groups.values())
 
 
 class _Rows:
@@ -108,7 +121,11 @@ class _Rows:
         self._histories: dict[tuple[str, ...], KeyHistory] = {}
         self._codes: dict[str, Ints] = {}
 
-    def compute(self, feature: RowFeature | WindowFeature) -> Floats:
+    def compute_all(self, features: list[Feature]) -> list[tuple[str, Floats]]:
+        """Names and values of features that no other thread computes."""
+        return [(feature.name, self._compute(feature)) for feature in features]
+
+    def _compute(self, feature: Feature) -> Floats:
         """The feature's values: shape ``(N,)``."""
         if isinstance(feature, RowFeature):
             return _ROW_VALUES[feature.value](self)
