@@ -41,7 +41,7 @@ def run(command: Callable[[], None]) -> int:
     except (ArtifactError, ConnectorError, DataError) as error:
         return _say(f"error: {error}", FAILED)
     except OSError as error:
-        return _say(f"error: {error}; no model was stored", FAILED)
+        return _say(f"error: {error}", FAILED)
     except KeyboardInterrupt:
         return _say("interrupted: what was not finished has been removed", FAILED)
     return DONE

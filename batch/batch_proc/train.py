@@ -121,13 +121,15 @@ def main() -> None:
     stored, measures = train(options, home, stages)
     stages.stop()
     title = f"{stored.name} version {stored.version}"
+    # Shown first: a file that cannot be written must not cost the numbers of a stored model.
+    print_table(title, measures, Console())
+    sys.stdout.write(f"model:  {stored.path}\n")
     report = home / "reports" / f"{stored.name}-{stored.version}.md"
     report.parent.mkdir(exist_ok=True)
     write_whole(report, to_markdown(title, measures))
+    sys.stdout.write(f"report: {report}\n")
     if options.json_path:
         write_whole(options.json_path, f"{to_json(measures)}\n")
-    print_table(title, measures, Console())
-    sys.stdout.write(f"model:  {stored.path}\nreport: {report}\n")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -144,17 +144,16 @@ def _date(text: str) -> dt.date:
         raise argparse.ArgumentTypeError(f"{text!r} is no date like 2018-07-25") from error
 
 
-class _at_least:  # noqa: N801 - used as a function
+def _at_least(least: int) -> Callable[[str], int]:
     """A whole number that is not too small, as a type for argparse."""
 
-    def __init__(self, least: int) -> None:
-        self._least = least
-
-    def __call__(self, text: str) -> int:
+    def number(text: str) -> int:
         try:
-            number = int(text)
+            given = int(text)
         except ValueError as error:
             raise argparse.ArgumentTypeError(f"{text!r} is no whole number") from error
-        if number < self._least:
-            raise argparse.ArgumentTypeError(f"must be at least {self._least}, got {number}")
-        return number
+        if given < least:
+            raise argparse.ArgumentTypeError(f"must be at least {least}, got {given}")
+        return given
+
+    return number
