@@ -7,15 +7,19 @@ from collections import Counter
 from pathlib import Path
 
 from batch_proc.errors import UsageError
-from fraud_ml.transactions import LABEL_COLUMNS, TRANSACTION_COLUMNS
+from fraud_ml.feature_spec import FeatureSpec
+from fraud_ml.transactions import LABEL_COLUMNS, TRANSACTION_COLUMNS, transaction_columns
 
 # The label's own transaction_id is the transaction's: both lie in the same row.
 OPTIONAL_COLUMNS = tuple(name for name in LABEL_COLUMNS if name not in TRANSACTION_COLUMNS)
-COLUMNS = (*TRANSACTION_COLUMNS, *OPTIONAL_COLUMNS)
 
 
-def read_column_names(path: Path) -> dict[str, str]:
+def read_column_names(path: Path, spec: FeatureSpec) -> dict[str, str]:
     """Our column name to the user's, for the names that the file gives.
+
+    Args:
+        path: the file.
+        spec: whose columns are ours, beside those of every transaction and label.
 
     Raises:
         UsageError: the file cannot be read, is no TOML, names a column that we do not have, or
@@ -27,11 +31,12 @@ def read_column_names(path: Path) -> dict[str, str]:
         raise UsageError(f"--columns {path}: cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"--columns {path}: is not TOML: {error}") from error
+    columns = (*transaction_columns(spec), *OPTIONAL_COLUMNS)
     for ours, theirs in given.items():
-        if ours not in COLUMNS:
+        if ours not in columns:
             raise UsageError(
                 f"--columns {path}: {ours!r} is no column of ours; the lines are"
-                f' ours = "theirs" for {", ".join(COLUMNS)}'
+                f' ours = "theirs" for {", ".join(columns)}'
             )
         if not isinstance(theirs, str) or not theirs:
             raise UsageError(f"--columns {path}: {ours} must name a column, got {theirs!r}")

@@ -13,12 +13,14 @@ import pyarrow as pa
 import data_connector
 from batch_proc.column_names import OPTIONAL_COLUMNS
 from fraud_ml.errors import DataError
+from fraud_ml.feature_spec import FeatureSpec
 from fraud_ml.simulator import SimulatorConfig, simulate
 from fraud_ml.transactions import (
     LABEL_COLUMNS,
     TRANSACTION_COLUMNS,
     normalise_labels,
     normalise_transactions,
+    transaction_columns,
 )
 
 TRANSACTIONS, LABELS, TRUTH = "transactions", "labels", "truth"
@@ -61,6 +63,7 @@ def fetch_history(
     *,
     table: str | None,
     names: Mapping[str, str],
+    spec: FeatureSpec,
     label_delay: dt.timedelta,
 ) -> History:
     """The transactions and labels of a source, checked and sorted.
@@ -71,6 +74,7 @@ def fetch_history(
         source: a SQLAlchemy URL or a file's path.
         table: the transactions' table; by default the one called `transactions`, or the only one.
         names: our column name to the source's, where they differ.
+        spec: whose columns to fetch.
         label_delay: from a transaction to its label, where no `labelled_at` says when.
 
     Raises:
@@ -80,13 +84,29 @@ def fetch_history(
     tables = data_connector.list_tables(source)
     table = table or (TRANSACTIONS if TRANSACTIONS in tables else None)
     there = data_connector.schema_of(source, table=table).names
-    optional = [name for name in OPTIONAL_COLUMNS if name in names or name in there]
-    rows = _fetch(source, table, [*TRANSACTION_COLUMNS, *optional], names)
-    transactions = normalise_transactions(rows, source_names=names)
-    if "is_fraud" not in optional:
+    columns = [
+        *transaction_columns(spec),
+        *(name for name in OPTIONAL_COLUMNS if name in names or name in there),
+    ]
+    _check_columns(spec, names, there)
+    rows = _fetch(source, table, columns, names)
+    transactions = normalise_transactions(rows, spec, source_names=names)
+    if "is_fraud" not in columns:
         rows, names = _fetch_labels(source, tables, there), {}
     labels = normalise_labels(rows, transactions, label_delay=label_delay, source_names=names)
     return History(transactions, labels)
+
+
+def _check_columns(spec: FeatureSpec, names: Mapping[str, str], there: list[str]) -> None:
+    for name in spec.columns:
+        theirs = names.get(name, name)
+        if name not in TRANSACTION_COLUMNS and theirs not in there:
+            mapped = "" if theirs == name else f" ({name})"
+            raise DataError(
+                f"missing column {theirs!r}{mapped}, which feature {spec.reader_of(name)!r} reads;"
+                f" the transactions have: {', '.join(there)}. Name the column with a line"
+                f' {name} = "..." in the --columns file, or leave out the feature in a --spec file'
+            )
 
 
 def _fetch(

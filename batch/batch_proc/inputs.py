@@ -34,6 +34,7 @@ def read_history(options: TrainOptions, home: Path, stages: Stages) -> History:
             source,
             table=options.table,
             names=options.column_names,
+            spec=options.spec,
             label_delay=dt.timedelta(days=options.delay_days),
         )
         stage.say(f"{history.transactions.num_rows:,} rows")

@@ -20,7 +20,7 @@ from batch_proc.progress import Stage, Stages
 from batch_proc.train_options import TrainOptions, parse_train_options
 from data_connector import ModelStore, StoredModel
 from fraud_ml.artifact import Artifact, save_artifact
-from fraud_ml.feature_spec import FeatureSpec, handbook_spec
+from fraud_ml.feature_spec import FeatureSpec
 from fraud_ml.training import Epoch, TrainedModel, TrainingConfig, train_model
 
 MODEL_NAME = "fraud"
@@ -37,7 +37,7 @@ def train(options: TrainOptions, home: Path, stages: Stages) -> tuple[StoredMode
     """
     history = read_history(options, home, stages)
     days = choose_days(options, history)
-    spec = handbook_spec(label_delay=dt.timedelta(days=days.delay))
+    spec = options.spec
     with stages.stage("features", "compute features") as stage:
         fold = make_fold(history, days, spec)
         stage.say(f"{len(spec.names)} of {history.transactions.num_rows:,} transactions")

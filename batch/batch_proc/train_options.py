@@ -10,12 +10,17 @@ from pathlib import Path
 
 from batch_proc.column_names import read_column_names
 from batch_proc.errors import UsageError
+from fraud_ml.feature_spec import FeatureSpec, handbook_spec
+from fraud_ml.feature_spec_toml import spec_from_toml
 from fraud_ml.training import TrainingConfig
 
 _EPILOG = """\
-The columns file holds lines  ours = "theirs"  for transaction_id, timestamp, customer_id,
-terminal_id, amount and, where labels lie in the same table, is_fraud and labelled_at.
-Without labelled_at a label counts as known --delay-days after its transaction.
+The columns file holds lines  ours = "theirs"  for transaction_id, timestamp, customer_id, amount,
+what else the spec reads (by default terminal_id) and, where labels lie in the same table, is_fraud
+and labelled_at. Without labelled_at a label counts as known --delay-days after its transaction.
+
+The spec file says what the features are, in TOML: ml/README.md, "Define a feature". Its own delays
+hold, whatever --delay-days says.
 
 State is kept in $FRAUD_HOME (default: .fraud in the workspace).
 Exit codes: 0 done, 1 failed, 2 wrong usage.
@@ -31,6 +36,7 @@ class TrainOptions:
     table: str | None
     column_names: dict[str, str]
     """Our column name to the source's."""
+    spec: FeatureSpec
     train_start: dt.date | None
     """None: the latest for which all days lie in the data."""
     train_days: int
@@ -54,10 +60,16 @@ def parse_train_options(
         raise UsageError(f"--json {given.json}: the folder does not exist")
     if given.transactions is None and (given.columns or given.table):
         raise UsageError("--columns and --table describe --transactions, which is not given")
+    spec = (
+        _read_spec(given.spec)
+        if given.spec
+        else handbook_spec(label_delay=dt.timedelta(days=given.delay_days))
+    )
     return TrainOptions(
         source=given.transactions,
         table=given.table,
-        column_names=read_column_names(given.columns) if given.columns else {},
+        column_names=read_column_names(given.columns, spec) if given.columns else {},
+        spec=spec,
         train_start=given.train_start,
         train_days=given.train_days,
         delay_days=given.delay_days,
@@ -87,6 +99,12 @@ def _parser(prog: str, description: str) -> argparse.ArgumentParser:
         "--table", help="its table of transactions (default: transactions, or the only one)"
     )
     data.add_argument("--columns", type=Path, metavar="FILE", help="TOML file, see below")
+    data.add_argument(
+        "--spec",
+        type=Path,
+        metavar="FILE",
+        help="TOML file of the features, see below (default: the handbook's, with --delay-days)",
+    )
     split = parser.add_argument_group("days (UTC)")
     split.add_argument(
         "--train-start",
@@ -135,6 +153,17 @@ def _parser(prog: str, description: str) -> argparse.ArgumentParser:
         "--json", type=Path, metavar="PATH", help="also write the numbers, as name, value, unit"
     )
     return parser
+
+
+def _read_spec(path: Path) -> FeatureSpec:
+    try:
+        return spec_from_toml(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"--spec {path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"--spec {path}: is not TOML: {error}") from error
+    except ValueError as error:
+        raise UsageError(f"--spec {path}: {error}") from error
 
 
 def _date(text: str) -> dt.date:

@@ -27,6 +27,7 @@ _LAST = microseconds(dt.datetime.max.replace(tzinfo=dt.UTC) - _EPOCH)
 
 # Above it a float no longer tells cents apart, and sums over windows would not be exact.
 MAX_AMOUNT = 1e13
+MAX_NUMBER = (2 - 2**-23) * 2.0**127  # the largest float32: models take no other
 
 # A zone at the end of a text that has a time of day; "2018-04-01" alone must not match "-01".
 _ZONE_AT_END = r":\d{2}(\.\d+)?(Z|[+-]\d{2}(:?\d{2})?)$"
@@ -46,12 +47,17 @@ class Source:
         theirs = self.names.get(name, name)
         return f"column {theirs!r}" if theirs == name else f"column {theirs!r} ({name})"
 
-    def column(self, name: str) -> pa.ChunkedArray:
-        """The column ``name``, dictionaries decoded; :class:`DataError` where there is none."""
+    def column(self, name: str, *, reader: str | None = None) -> pa.ChunkedArray:
+        """The column ``name``, dictionaries decoded; :class:`DataError` where there is none.
+
+        ``reader`` is the feature that needs it, for the message.
+        """
         if name not in self.table.column_names:
             ours_to_theirs = (self.names.get(c, c) for c in self.table.column_names)
+            why = f", which feature {reader!r} reads" if reader else ""
             raise DataError(
-                f"missing {self.label(name)}; the table has: {', '.join(ours_to_theirs) or 'none'}."
+                f"missing {self.label(name)}{why}; the table has:"
+                f" {', '.join(ours_to_theirs) or 'none'}."
                 " Rename a column, or map it to the name above"
             )
         if self.table.column_names.count(name) > 1:
@@ -83,24 +89,60 @@ class Source:
 def identifiers(source: Source, name: str) -> pa.ChunkedArray:
     """Ids as ``string`` or ``int64``."""
     column = source.without_nulls(name)
-    if pa.types.is_integer(column.type):
-        try:
-            return column.cast(pa.int64())
-        except pa.ArrowInvalid as error:
-            raise DataError(f"{source.label(name)}: an id does not fit 64 bits: {error}") from error
-    if _is_text(column.type):
-        return column.cast(pa.string())
+    if pa.types.is_integer(column.type) or _is_text(column.type):
+        return categories(source, name)
     raise DataError(
         f"{source.label(name)}: ids must be text or whole numbers, got {column.type};"
         " cast the column"
     )
 
 
+def categories(source: Source, name: str) -> pa.ChunkedArray:
+    """Values that are only told apart, as ``string``, ``int64`` or ``bool``; nulls are kept."""
+    column = source.column(name)
+    if pa.types.is_integer(column.type):
+        try:
+            return column.cast(pa.int64())
+        except pa.ArrowInvalid as error:
+            raise DataError(
+                f"{source.label(name)}: an id or category does not fit 64 bits: {error}"
+            ) from error
+    if pa.types.is_boolean(column.type):
+        return column
+    if _is_text(column.type) or pa.types.is_null(column.type):
+        return column.cast(pa.string())
+    raise DataError(
+        f"{source.label(name)}: categories and keys must be text, whole numbers or true/false, got"
+        f" {column.type}; cast the column"
+    )
+
+
+def numbers(source: Source, name: str) -> pa.ChunkedArray:
+    """Numbers as ``float64`` that a model can take (float32); NaN and null are null: missing."""
+    column = source.column(name)
+    kind = column.type
+    if not (_is_number(kind) or pa.types.is_boolean(kind) or pa.types.is_null(kind)):
+        raise DataError(
+            f"{source.label(name)}: must be numbers or true/false, got {kind}; cast the column, or"
+            " declare it a category"
+        )
+    column = column.cast(pa.float64(), safe=False)  # a whole number above 2**53 is rounded
+    bad = pc.greater(pc.abs(column), MAX_NUMBER)  # NaN is not
+    row = pc.index(bad, True).as_py()
+    if row >= 0:
+        raise DataError(
+            f"{source.label(name)}: must be finite and within {MAX_NUMBER:.4g}, got"
+            f" {column[row].as_py()!r} in {source.row(row)}, {pc.sum(bad).as_py()} such rows;"
+            " correct them, or leave them empty: missing"
+        )
+    return pc.if_else(pc.is_nan(column), pa.scalar(None, pa.float64()), column)
+
+
 def amounts(source: Source, name: str) -> pa.ChunkedArray:
     """Amounts as ``float64``, at least 0 and below :data:`MAX_AMOUNT`."""
     column = source.without_nulls(name)
     kind = column.type
-    if not (pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_decimal(kind)):
+    if not _is_number(kind):
         raise DataError(
             f"{source.label(name)}: amounts must be numbers, got {kind}; cast the column"
         )
@@ -168,6 +210,12 @@ def timestamps(source: Source, name: str) -> pa.ChunkedArray:
 def _is_text(kind: pa.DataType) -> bool:
     return bool(
         pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+    )
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(
+        pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_decimal(kind)
     )
 
 

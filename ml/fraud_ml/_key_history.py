@@ -22,7 +22,6 @@ from fraud_ml._windows import (
     highest_between,
     square_limbs_of,
 )
-from fraud_ml.errors import DataError
 from fraud_ml.feature_spec import Aggregate, FeatureSpec, WindowFeature
 
 _CHUNK = 2**15  # rows whose pasts are sorted at a time: a few MB
@@ -43,25 +42,13 @@ class Rows(Protocol):
         """Which of the rows are known to be frauds, and when."""
 
     def codes(self, column: str) -> Ints:
-        """The values of a column as 0, 1, ...: shape ``(N,)``."""
+        """The values of a column as 0, 1, ..., and -1 where it is null: shape ``(N,)``."""
 
 
 def codes(transactions: pa.Table, column: str) -> Ints:
-    """The values of a column as 0, 1, ...: shape ``(N,)``.
-
-    Raises:
-        DataError: the column is missing, or has nulls.
-    """
-    if column not in transactions.column_names:
-        raise DataError(
-            f"the spec names column {column!r}; the transactions have:"
-            f" {', '.join(transactions.column_names)}"
-        )
-    values = transactions.column(column)
-    if values.null_count:
-        raise DataError(f"column {column!r} has {values.null_count} nulls; a key must have none")
-    indices = values.combine_chunks().dictionary_encode().indices
-    return np.asarray(indices.to_numpy(), dtype=np.int64)
+    """The values of a column as 0, 1, ..., and -1 where it is null: shape ``(N,)``."""
+    indices = transactions.column(column).combine_chunks().dictionary_encode().indices
+    return np.asarray(indices.fill_null(-1).to_numpy(), dtype=np.int64)
 
 
 class KeyHistory:
@@ -70,9 +57,9 @@ class KeyHistory:
     def __init__(self, rows: Rows, instant: Ints, columns: tuple[str, ...]) -> None:
         self._rows = rows
         self._resolution = microseconds(rows.spec.resolution)
-        key = rows.codes(columns[0])
+        key = _apart(rows.codes(columns[0]))
         if len(columns) == 2:
-            second = rows.codes(columns[1])
+            second = _apart(rows.codes(columns[1]))
             key = np.unique(key * (second.max() + 1) + second, return_inverse=True)[1]
         self._history = History.of(instant, key)
         self._bounds: dict[int, Ints] = {}
@@ -212,7 +199,8 @@ class KeyHistory:
         again = np.full(len(start), len(start))
         again[in_order[:-1][same]] = in_order[1:][same]
         gone = np.searchsorted(start, position, side="right")
-        return covering(position, np.minimum(gone, again), len(start))
+        gone = np.where(value < 0, position, np.minimum(gone, again))  # a null is no value
+        return covering(position, gone, len(start))
 
 
 _LABEL_AGGREGATES = frozenset(
@@ -224,6 +212,16 @@ _LABEL_AGGREGATES = frozenset(
         Aggregate.FRAUD_RUN_AGE,
     }
 )
+
+
+def _apart(codes: Ints) -> Ints:
+    """``codes`` with another one for each -1: rows without a key share no history."""
+    absent = codes < 0
+    if not absent.any():
+        return codes
+    apart = codes.copy()
+    apart[absent] = codes.max() + 1 + np.arange(np.count_nonzero(absent))
+    return apart
 
 
 def _counts(values: Ints) -> Ints:

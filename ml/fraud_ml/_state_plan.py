@@ -220,7 +220,9 @@ class _Batch:
         for row, (slot, now, here) in enumerate(rows):
             by_column = self._keys.distinct.setdefault(slot, {})
             for column, value in zip((of for *_, of in group), here, strict=True):
-                by_column.setdefault(column, {})[value] = now
+                seen = by_column.setdefault(column, {})
+                if value is not None:
+                    seen[value] = now
             for i, (_, _, _, window, of) in enumerate(group):
                 last = by_column[of]
                 for gone in [v for v, at in last.items() if at <= now - self._keys.horizon]:

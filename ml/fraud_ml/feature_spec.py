@@ -13,9 +13,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 
-from fraud_ml.transactions import DEFAULT_LABEL_DELAY
+DEFAULT_LABEL_DELAY = dt.timedelta(days=7)  # the Fraud Detection Handbook's, section 3.2
 
 FORMAT_VERSION = 2
 """Of the JSON and TOML forms. Version 1 was a bare list of features, and is still read."""
@@ -27,6 +27,15 @@ class RowValue(StrEnum):
     AMOUNT = "amount"
     IS_WEEKEND = "is_weekend"
     IS_NIGHT = "is_night"
+
+
+class ColumnKind(StrEnum):
+    """How a column of the user's becomes a feature."""
+
+    NUMERIC = "numeric"
+    """The number itself."""
+    CATEGORY = "category"
+    """A code of the value, without order: equal values and (almost) no others have the same."""
 
 
 class Key(StrEnum):
@@ -69,12 +78,54 @@ _WITHOUT_DELAY = WITHOUT_WINDOW | {Aggregate.DISTINCT}
 _WITH_DELAY = frozenset({Aggregate.LAST_LABEL, Aggregate.FRAUD_AGE, Aggregate.FRAUD_RUN_AGE})
 
 
+_OF_AMOUNTS = frozenset(
+    {
+        Aggregate.SUM_AMOUNT,
+        Aggregate.MEAN_AMOUNT,
+        Aggregate.MAX_AMOUNT,
+        Aggregate.STD_AMOUNT,
+        Aggregate.AMOUNT_TO_MEAN,
+        Aggregate.AMOUNT_TO_MEDIAN,
+        Aggregate.AMOUNT_ROBUST_Z,
+        Aggregate.MAX_AMOUNT_TO_MEDIAN,
+        Aggregate.UNUSUAL_COUNT,
+    }
+)
+_Kind = TypeVar("_Kind", bound=StrEnum)
+
+# The first two are every row's own, the others are what a model is to find out.
+_NO_FEATURES = ("transaction_id", "timestamp", "is_fraud", "labelled_at")
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RowFeature:
     """A feature of the transaction alone."""
 
     name: str
     value: RowValue
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The transactions' columns that it needs, beside ``timestamp``."""
+        return ("amount",) if self.value is RowValue.AMOUNT else ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ColumnFeature:
+    """A column of the user's, as it stands in the transaction; NaN where it is null."""
+
+    name: str
+    column: str
+    kind: ColumnKind
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.column, str):
+            raise ValueError(f"{self.name}: column must be a name, got {self.column!r}")
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The transactions' columns that it needs, beside ``timestamp``."""
+        return (str(self.column),)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -117,8 +168,15 @@ class WindowFeature:
         """The key as a tuple of columns."""
         return (str(self.key),) if isinstance(self.key, str) else self.key
 
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The transactions' columns that it needs, beside ``timestamp``."""
+        of = () if self.of is None else (self.of,)
+        amount = ("amount",) if self.aggregate in _OF_AMOUNTS else ()
+        return tuple(str(column) for column in (*self.columns, *of, *amount))
 
-Feature = RowFeature | WindowFeature
+
+Feature = RowFeature | ColumnFeature | WindowFeature
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -155,11 +213,47 @@ class FeatureSpec:
                         raise ValueError(
                             f"{feature.name}: {span} is no multiple of {self.resolution=}"
                         )
+            for column in feature.reads:
+                if column in _NO_FEATURES:
+                    raise ValueError(f"{feature.name}: no feature may read column {column!r}")
+        told_apart = {c for feature in self.features for c in _told_apart(feature)}
+        both = self.numbers & (told_apart | {"customer_id"})
+        if both:
+            raise ValueError(
+                f"a column is either a number or a category or key, got {sorted(both)} as both;"
+                " give the transactions a copy of it under another name"
+            )
 
     @property
     def names(self) -> tuple[str, ...]:
         """The features' names, in order."""
         return tuple(feature.name for feature in self.features)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The transactions' columns that features read beside ``timestamp``, first use first."""
+        return tuple(dict.fromkeys(c for feature in self.features for c in feature.reads))
+
+    @property
+    def numbers(self) -> frozenset[str]:
+        """The columns whose values are numbers; those of all others are only told apart."""
+        return frozenset({"amount"}).union(
+            feature.column
+            for feature in self.features
+            if isinstance(feature, ColumnFeature) and feature.kind is ColumnKind.NUMERIC
+        )
+
+    @property
+    def categories(self) -> tuple[bool, ...]:
+        """Of each feature, whether its values are codes of categories, without order."""
+        return tuple(
+            isinstance(feature, ColumnFeature) and feature.kind is ColumnKind.CATEGORY
+            for feature in self.features
+        )
+
+    def reader_of(self, column: str) -> str:
+        """The name of the first feature that reads ``column``, for error messages."""
+        return next(feature.name for feature in self.features if column in feature.reads)
 
     @property
     def hash(self) -> str:
@@ -202,9 +296,20 @@ class FeatureSpec:
             raise ValueError(f"not a feature spec: {error!r}") from error
 
 
+def _told_apart(feature: Feature) -> tuple[str, ...]:
+    """The columns of whose values a feature needs to know only which are equal."""
+    if isinstance(feature, WindowFeature):
+        return feature.columns if feature.of is None else (*feature.columns, feature.of)
+    if isinstance(feature, ColumnFeature) and feature.kind is ColumnKind.CATEGORY:
+        return (feature.column,)
+    return ()
+
+
 def _feature_to_json(feature: Feature) -> dict[str, Any]:
     if isinstance(feature, RowFeature):
         return {"name": feature.name, "value": feature.value.value}
+    if isinstance(feature, ColumnFeature):
+        return {"name": feature.name, "column": str(feature.column), "kind": feature.kind.value}
     item: dict[str, Any] = {
         "name": feature.name,
         "key": str(feature.key) if isinstance(feature.key, str) else list(feature.key),
@@ -220,15 +325,23 @@ def _feature_to_json(feature: Feature) -> dict[str, Any]:
 def _feature_from_json(item: Mapping[str, Any]) -> Feature:
     fields = dict(item)
     name = fields.pop("name")
+    feature: Feature
     if "value" in fields:
-        feature: Feature = RowFeature(name=name, value=RowValue(fields.pop("value")))
+        feature = RowFeature(name=name, value=_one_of(RowValue, fields, "value", name))
+    elif "column" in fields:
+        kind = _one_of(ColumnKind, fields, "kind", name)
+        feature = ColumnFeature(name=name, column=fields.pop("column"), kind=kind)
+    elif "key" not in fields:
+        raise ValueError(
+            f"{name}: needs a value, a column or a key, got {sorted(fields) or 'none'}"
+        )
     else:
         key = fields.pop("key")
         window = fields.pop("window_seconds", None)
         feature = WindowFeature(
             name=name,
             key=key if isinstance(key, str) else tuple(key),
-            aggregate=Aggregate(fields.pop("aggregate")),
+            aggregate=_one_of(Aggregate, fields, "aggregate", name),
             window=None if window is None else dt.timedelta(seconds=window),
             delay=dt.timedelta(seconds=fields.pop("delay_seconds", 0)),
             of=fields.pop("of", None),
@@ -236,6 +349,15 @@ def _feature_from_json(item: Mapping[str, Any]) -> Feature:
     if fields:
         raise ValueError(f"{name}: unknown fields {sorted(fields)}")
     return feature
+
+
+def _one_of(kinds: type[_Kind], fields: dict[str, Any], field: str, name: str) -> _Kind:
+    """Takes ``field`` out of the feature ``name``'s fields, as one of ``kinds``."""
+    given = fields.pop(field, None)
+    if given not in list(kinds):
+        known = ", ".join(kinds)
+        raise ValueError(f"{name}: {field} must be one of {known}; got {given!r}")
+    return kinds(given)
 
 
 def handbook_spec(*, label_delay: dt.timedelta = DEFAULT_LABEL_DELAY) -> FeatureSpec:

@@ -9,22 +9,24 @@ from __future__ import annotations
 import datetime as dt
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from itertools import compress
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from fraud_ml import _state_bytes
+from fraud_ml import _column_values, _state_bytes
 from fraud_ml._columns import microseconds
 from fraud_ml._key_state import KeyState
 from fraud_ml._state_plan import KeyPlan
 from fraud_ml._windows import Floats, Ints
 from fraud_ml.errors import DataError
-from fraud_ml.feature_spec import FeatureSpec, RowFeature, RowValue, WindowFeature
+from fraud_ml.feature_spec import ColumnFeature, FeatureSpec, RowFeature, RowValue, WindowFeature
 
 _DAY = microseconds(dt.timedelta(days=1))
 _HOUR = microseconds(dt.timedelta(hours=1))
+_NO_KEY = -1  # instead of a slot, where the key is null
 
 
 class FeatureState:
@@ -50,12 +52,12 @@ class FeatureState:
         self.spec = spec
         self._lateness = microseconds(lateness)
         self._resolution = microseconds(spec.resolution)
-        self._plans = [
-            KeyPlan(spec, columns)
-            for columns in dict.fromkeys(
-                f.columns for f in spec.features if isinstance(f, WindowFeature)
-            )
-        ]
+        by_key: dict[tuple[str, ...], list[int]] = {}  # of a key's columns, where features stand
+        for at, feature in enumerate(spec.features):
+            if isinstance(feature, WindowFeature):
+                by_key.setdefault(feature.columns, []).append(at)
+        self._plans = [KeyPlan(spec, columns) for columns in by_key]
+        self._by_key = [(columns, np.array(at)) for columns, at in by_key.items()]
         self._keys = [KeyState(plan.horizon, spec.usual_over) for plan in self._plans]
         self._with_labels = [i for i, plan in enumerate(self._plans) if plan.looks_at_labels]
         longest = max((self._plans[i].horizon for i in self._with_labels), default=0)
@@ -64,6 +66,11 @@ class FeatureState:
             (column, feature.value)
             for column, feature in enumerate(spec.features)
             if isinstance(feature, RowFeature)
+        ]
+        self._column_features = [
+            (at, feature)
+            for at, feature in enumerate(spec.features)
+            if isinstance(feature, ColumnFeature)
         ]
         # Of each transaction that may be labelled: slot and instant, key by key.
         self._places: dict[Any, tuple[int, ...]] = {}
@@ -75,10 +82,12 @@ class FeatureState:
 
         Args:
             transactions: in order of arrival, column by column: ``transaction_id``, ``timestamp``
-                (microseconds since the epoch, UTC), ``amount`` and the spec's key columns.
+                (microseconds since the epoch, UTC), ``amount`` and the columns that the spec
+                reads; None where a key, category or number is missing.
 
         Raises:
-            DataError: a column that the spec names is missing.
+            DataError: a column that the spec reads is missing, or a value in one of its own
+                columns is no number or no category. The state is as it was.
         """
         try:
             ids = list(transactions["transaction_id"])
@@ -87,15 +96,19 @@ class FeatureState:
             columns = {
                 column: list(transactions[column]) for plan in self._plans for column in plan.needs
             }
+            own = [transactions[feature.column] for _, feature in self._column_features]
         except KeyError as error:
-            raise DataError(f"the spec needs column {error}; the transactions lack it") from error
+            _column_values.check_columns(self.spec, transactions)
+            raise DataError(f"missing column {error}, which every transaction has") from error
         features = np.empty((len(ids), len(self.spec.features)))
         for at, value in self._row_features:
             features[:, at] = _ROW_VALUES[value](time, amount)
+        for (at, feature), values in zip(self._column_features, own, strict=True):
+            features[:, at] = _column_values.column_of_values(values, feature)
         instant = time // self._resolution
         places = [
-            plan.update(keys, columns, instant, amount, features)
-            for plan, keys in zip(self._plans, self._keys, strict=True)
+            self._update_key(number, columns, instant, amount, features)
+            for number in range(len(self._plans))
         ]
         if self._with_labels:
             self._remember(ids, time.tolist(), [places[i] for i in self._with_labels])
@@ -138,6 +151,8 @@ class FeatureState:
                 more = 1 if is_fraud else -1
                 for i, key in enumerate(self._with_labels):
                     slot, instant = place[2 * i : 2 * i + 2]
+                    if slot == _NO_KEY:
+                        continue
                     self._keys[key].pending.setdefault(slot, []).append(
                         (-(-at // self._resolution), instant, more)
                     )
@@ -171,6 +186,31 @@ class FeatureState:
         state._arrived = deque((time, key) for time, key in header["arrived"])
         state._said = {key: (at, says) for key, at, says in header["said"]}
         return state
+
+    def _update_key(
+        self,
+        number: int,
+        columns: dict[str, list[Any]],
+        instant: Ints,
+        amount: Floats,
+        features: Floats,
+    ) -> tuple[list[int], list[int]]:
+        """Fill the columns of one key: NaN, and ``_NO_KEY`` as the slot, where the key is null."""
+        plan, keys = self._plans[number], self._keys[number]
+        key_columns, at = self._by_key[number]
+        names = [columns[column] for column in key_columns]
+        if not any(None in values for values in names):
+            return plan.update(keys, columns, instant, amount, features)
+        known = np.array([None not in name for name in zip(*names, strict=True)])
+        some = {name: list(compress(columns[name], known)) for name in plan.needs}
+        part = np.empty((np.count_nonzero(known), features.shape[1]))
+        found = plan.update(keys, some, instant[known], amount[known], part)
+        features[:, at] = np.nan
+        features[np.ix_(known, at)] = part[:, at]
+        slots = np.full(len(known), _NO_KEY)
+        counted = instant.copy()
+        slots[known], counted[known] = found
+        return slots.tolist(), counted.tolist()
 
     def _remember(
         self, ids: list[Any], time: list[int], places: list[tuple[list[int], list[int]]]

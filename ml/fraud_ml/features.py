@@ -12,13 +12,20 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from fraud_ml import _key_history
+from fraud_ml import _column_values, _key_history
 from fraud_ml._columns import microseconds
 from fraud_ml._key_history import KeyHistory
 from fraud_ml._labels import KnownFrauds
 from fraud_ml._windows import Floats, Ints
 from fraud_ml.errors import DataError
-from fraud_ml.feature_spec import Feature, FeatureSpec, RowFeature, RowValue, WindowFeature
+from fraud_ml.feature_spec import (
+    ColumnFeature,
+    Feature,
+    FeatureSpec,
+    RowFeature,
+    RowValue,
+    WindowFeature,
+)
 
 _DAY = microseconds(dt.timedelta(days=1))
 _HOUR = microseconds(dt.timedelta(hours=1))
@@ -36,6 +43,10 @@ def compute_features(
     newer label says otherwise, and never for its own transaction: no row depends on a
     transaction or a label from after it. Values depend on what is in the window alone, to the
     last bit. Times are in seconds.
+
+    A :class:`~fraud_ml.feature_spec.ColumnFeature` is NaN where its column is null, a category
+    otherwise the code of :func:`~fraud_ml._column_values.category_code`. A transaction whose key
+    is null has no history of that key: its windows are NaN, and it is in nobody else's.
 
     ========================  ===================================================================
     ``amount``                the amount, in the user's currency
@@ -56,7 +67,7 @@ def compute_features(
     ``time_since_last``       since the window's last transaction before this one;
                               delay + window where there is none
     ``history_length``        since the key's first transaction
-    ``distinct``              different values of the column ``of`` in the window
+    ``distinct``              different values of the column ``of`` in the window; null is none
     ``fraud_count``           frauds known by now in the window
     ``fraud_rate``            the same / transactions in the window
     ``last_label``            share of known frauds at the window's last instant: 0 or 1, but for
@@ -79,8 +90,9 @@ def compute_features(
 
     Raises:
         DataError: ``transactions`` are not sorted by timestamp, and not in ``arrival_order``; or
-            lack a column that the spec names.
+            lack a column that the spec reads; or a number in it is infinite.
     """
+    _column_values.check_columns(spec, transactions.column_names)
     rows = _Rows(transactions, labels, spec)
     if not arrival_order and (np.diff(rows.time) < 0).any():
         raise DataError(
@@ -93,7 +105,10 @@ def compute_features(
 
 
 def feature_matrix(features: pa.Table) -> npt.NDArray[np.float32]:
-    """The columns of ``features`` side by side, as a model takes them: shape ``(N, F)``."""
+    """The columns of ``features`` side by side, as a model takes them: shape ``(N, F)``.
+
+    What is missing is NaN. Codes of categories are exact.
+    """
     matrix = np.empty((features.num_rows, features.num_columns), dtype=np.float32)
     for column, values in enumerate(features.itercolumns()):
         matrix[:, column] = values.to_numpy()
@@ -129,13 +144,19 @@ class _Rows:
         """The feature's values: shape ``(N,)``."""
         if isinstance(feature, RowFeature):
             return _ROW_VALUES[feature.value](self)
+        if isinstance(feature, ColumnFeature):
+            return _column_values.column_of_table(self._transactions, feature)
         if feature.columns not in self._histories:
             instant = self.time // self._resolution
             self._histories[feature.columns] = KeyHistory(self, instant, feature.columns)
-        return self._histories[feature.columns].compute(feature)
+        values = self._histories[feature.columns].compute(feature)
+        if any(self._transactions.column(column).null_count for column in feature.columns):
+            absent = np.any([self.codes(column) < 0 for column in feature.columns], axis=0)
+            return np.where(absent, np.nan, values)
+        return values
 
     def codes(self, column: str) -> Ints:
-        """The values of a column as 0, 1, ...: shape ``(N,)``."""
+        """The values of a column as 0, 1, ..., and -1 where it is null: shape ``(N,)``."""
         if column not in self._codes:
             self._codes[column] = _key_history.codes(self._transactions, column)
         return self._codes[column]

@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from fraud_ml.transactions import DEFAULT_LABEL_DELAY, label_schema, transaction_schema
+from fraud_ml.feature_spec import DEFAULT_LABEL_DELAY
+from fraud_ml.transactions import label_schema, transaction_schema
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]

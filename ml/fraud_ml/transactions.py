@@ -14,24 +14,32 @@ import pyarrow.compute as pc
 
 from fraud_ml import _columns
 from fraud_ml.errors import DataError
+from fraud_ml.feature_spec import DEFAULT_LABEL_DELAY, DEFAULT_SPEC, FeatureSpec
 
-TRANSACTION_COLUMNS = ("transaction_id", "timestamp", "customer_id", "terminal_id", "amount")
+TRANSACTION_COLUMNS = ("transaction_id", "timestamp", "customer_id", "amount")
+"""What every transaction has; a spec may read more."""
 LABEL_COLUMNS = ("transaction_id", "is_fraud", "labelled_at")
 
-DEFAULT_LABEL_DELAY = dt.timedelta(days=7)  # the Fraud Detection Handbook's, section 3.2
+
+def transaction_columns(spec: FeatureSpec) -> tuple[str, ...]:
+    """The columns of transactions whose features ``spec`` says, in our order: the amount last."""
+    *ids, amount = TRANSACTION_COLUMNS
+    return (*ids, *(c for c in spec.columns if c not in TRANSACTION_COLUMNS), amount)
 
 
-def transaction_schema(
-    *, transaction_id: pa.DataType, customer_id: pa.DataType, terminal_id: pa.DataType
-) -> pa.Schema:
-    """The schema of transactions whose ids have the given types, each ``string`` or ``int64``."""
+def transaction_schema(**types: pa.DataType) -> pa.Schema:
+    """The schema of transactions: a type for each column but ``timestamp`` and ``amount``.
+
+    They keep their order and start with ``transaction_id``. Only :data:`TRANSACTION_COLUMNS` are
+    never null.
+    """
+    (first, first_type), *others = types.items()
+    ordered = {first: first_type, "timestamp": _columns.TIMESTAMP, **dict(others)}
+    ordered["amount"] = pa.float64()
     return pa.schema(
         [
-            pa.field("transaction_id", transaction_id, nullable=False),
-            pa.field("timestamp", _columns.TIMESTAMP, nullable=False),
-            pa.field("customer_id", customer_id, nullable=False),
-            pa.field("terminal_id", terminal_id, nullable=False),
-            pa.field("amount", pa.float64(), nullable=False),
+            pa.field(name, kind, nullable=name not in TRANSACTION_COLUMNS)
+            for name, kind in ordered.items()
         ]
     )
 
@@ -48,41 +56,55 @@ def label_schema(*, transaction_id: pa.DataType) -> pa.Schema:
 
 
 def normalise_transactions(
-    table: pa.Table, *, source_names: Mapping[str, str] | None = None
+    table: pa.Table,
+    spec: FeatureSpec = DEFAULT_SPEC,
+    *,
+    source_names: Mapping[str, str] | None = None,
 ) -> pa.Table:
     """The transactions of ``table``, valid, in our types, sorted by (timestamp, transaction_id).
 
     Ids may be text or whole numbers of any width, amounts any numbers, timestamps with any zone
-    (without one: UTC), dates or ISO 8601 text. Amounts stay in the user's currency. Columns other
-    than :data:`TRANSACTION_COLUMNS` are left out.
+    (without one: UTC), dates or ISO 8601 text. Amounts stay in the user's currency.
+
+    The columns are :func:`transaction_columns`, others are left out. Of those that only the spec
+    reads, numbers become ``float64``, keys and categories ``string``, ``int64`` or ``bool``;
+    all may be null: a key's null means that the transaction has no such history.
 
     Args:
         table: columns under our names, rows in any order.
+        spec: whose columns to keep.
         source_names: our column name to the user's, for error messages.
 
     Raises:
-        DataError: a column is missing or of the wrong type, a value is null, an amount is
-            negative or not finite, an id occurs twice, a time cannot be understood, or there is
-            no row. Rows are numbered from 0 in the order of ``table``.
+        DataError: a column is missing or of the wrong type, a value of
+            :data:`TRANSACTION_COLUMNS` is null, an amount is negative or not finite, a number is
+            infinite, an id occurs twice, a time cannot be understood, or there is no row. Rows
+            are numbered from 0 in the order of ``table``.
     """
     source = _columns.Source(table=table, names=source_names or {})
-    for name in TRANSACTION_COLUMNS:
-        source.column(name)  # a missing column is the first thing to say
+    names = transaction_columns(spec)
+    for name in names:  # a missing column is the first thing to say
+        source.column(name, reader=None if name in TRANSACTION_COLUMNS else spec.reader_of(name))
     if table.num_rows == 0:
         raise DataError("there are no transactions: the table has columns but no rows")
-    columns = {
-        "transaction_id": _columns.identifiers(source, "transaction_id"),
-        "timestamp": _no_null_timestamps(source),
-        "customer_id": _columns.identifiers(source, "customer_id"),
-        "terminal_id": _columns.identifiers(source, "terminal_id"),
-        "amount": _columns.amounts(source, "amount"),
-    }
+    columns = {name: _typed(source, name, spec) for name in names}
     _check_unique(source, columns["transaction_id"])
-    schema = transaction_schema(
-        **{k: columns[k].type for k in ("transaction_id", "customer_id", "terminal_id")}
-    )
-    typed = pa.table([columns[name] for name in TRANSACTION_COLUMNS], schema=schema)
+    types = {name: c.type for name, c in columns.items() if name not in ("timestamp", "amount")}
+    typed = pa.table(columns, schema=transaction_schema(**types))
     return typed.sort_by([("timestamp", "ascending"), ("transaction_id", "ascending")])
+
+
+def _typed(source: _columns.Source, name: str, spec: FeatureSpec) -> pa.ChunkedArray:
+    if name in ("transaction_id", "customer_id"):
+        return _columns.identifiers(source, name)
+    if name == "timestamp":
+        source.without_nulls(name)
+        return _columns.timestamps(source, name)
+    if name == "amount":
+        return _columns.amounts(source, name)
+    if name in spec.numbers:
+        return _columns.numbers(source, name)
+    return _columns.categories(source, name)
 
 
 def normalise_labels(
@@ -133,11 +155,6 @@ def normalise_labels(
     return pa.table(
         [known_ids, is_fraud, labelled_at], schema=label_schema(transaction_id=known_ids.type)
     )
-
-
-def _no_null_timestamps(source: _columns.Source) -> pa.ChunkedArray:
-    source.without_nulls("timestamp")
-    return _columns.timestamps(source, "timestamp")
 
 
 def _check_unique(source: _columns.Source, ids: pa.ChunkedArray) -> None:

@@ -8,6 +8,8 @@ from fraud_ml.feature_spec import (
     DEFAULT_SPEC,
     HANDBOOK_SPEC,
     Aggregate,
+    ColumnFeature,
+    ColumnKind,
     FeatureSpec,
     Key,
     RowFeature,
@@ -29,6 +31,10 @@ def window(**changes):
         "window": dt.timedelta(days=1),
     }
     return WindowFeature(**(fields | changes))
+
+
+def column(name, column, kind):
+    return ColumnFeature(name=name, column=column, kind=ColumnKind(kind))
 
 
 def test_the_handbook_has_these_15_features():
@@ -66,8 +72,10 @@ def test_a_spec_goes_through_json_and_back():
 PAIR = window(
     name='two "keys"\n', key=("device", "card\x7f"), aggregate=Aggregate.DISTINCT, of="país"
 )
+AGE = ColumnFeature(name="age", column="account age", kind=ColumnKind.NUMERIC)
+DEVICE = ColumnFeature(name="device", column="device", kind=ColumnKind.CATEGORY)
 UNUSUAL = FeatureSpec(
-    features=(AMOUNT, PAIR, window(aggregate=Aggregate.HISTORY_LENGTH, window=None)),
+    features=(AMOUNT, AGE, PAIR, DEVICE, window(aggregate=Aggregate.HISTORY_LENGTH, window=None)),
     resolution=dt.timedelta(hours=1),
     usual_over=5,
     unusual_ratio=3,
@@ -82,6 +90,15 @@ def test_a_spec_goes_through_json_and_toml_and_back_with_its_hash(spec):
     ):
         assert again == spec
         assert again.hash == spec.hash
+
+
+def test_a_spec_knows_what_it_reads_and_what_is_a_category():
+    assert HANDBOOK_SPEC.columns == ("amount", "customer_id", "terminal_id")
+    assert UNUSUAL.columns == ("amount", "account age", "device", "card\x7f", "país", "terminal_id")
+    assert UNUSUAL.categories == (False, False, False, True, False)
+    assert UNUSUAL.reader_of("device") == PAIR.name
+    counts = FeatureSpec(features=(window(), window(name="g", aggregate=Aggregate.MAX_AMOUNT)))
+    assert counts.columns == ("terminal_id", "amount")
 
 
 def test_hashes_do_not_drift_and_tell_specs_apart():
@@ -115,9 +132,16 @@ def test_toml_leaves_out_what_has_a_default():
         ({"version": 3, "features": []}, "feature spec of version 3, this release reads 2"),
         ({"version": 2, "features": [], "colour": 1}, "not a feature spec: TypeError"),
         ([{"name": "f", "value": "amount", "windw": 3}], r"f: unknown fields \['windw'\]"),
-        ([{"name": "f"}], "not a feature spec: KeyError"),
+        ([{"name": "f"}], "f: needs a value, a column or a key, got none"),
+        ([{"value": "amount"}], "not a feature spec: KeyError"),
         ([3], "not a feature spec: TypeError"),
-        ([{"name": "f", "value": "weather"}], "'weather' is not a valid RowValue"),
+        (
+            [{"name": "f", "value": "weather"}],
+            "f: value must be one of amount, is_weekend, is_night; got 'weather'",
+        ),
+        ([{"name": "f", "key": "k", "aggregate": "mode"}], "f: aggregate must be one of count, "),
+        ([{"name": "f", "column": "c"}], "f: kind must be one of numeric, category; got None"),
+        ([{"name": "f", "column": 3, "kind": "numeric"}], "f: column must be a name, got 3"),
     ],
 )
 def test_json_that_is_no_spec_is_refused(value, message):
@@ -148,6 +172,27 @@ def test_json_that_is_no_spec_is_refused(value, message):
             "f: 1 day, 0:00:00 is no multiple of",
         ),
         (lambda: FeatureSpec(features=()), "at least one feature"),
+        (
+            lambda: FeatureSpec(features=(DEVICE, column("n", "device", ColumnKind.NUMERIC))),
+            r"either a number or a category or key, got \['device'\] as both",
+        ),
+        (
+            lambda: FeatureSpec(features=(column("n", "terminal_id", "numeric"), window())),
+            r"got \['terminal_id'\] as both",
+        ),
+        (
+            lambda: FeatureSpec(features=(column("n", "customer_id", "numeric"),)),
+            r"got \['customer_id'\] as both",
+        ),
+        (lambda: FeatureSpec(features=(window(key="amount"),)), r"got \['amount'\] as both"),
+        (
+            lambda: FeatureSpec(features=(column("f", "is_fraud", "numeric"),)),
+            "f: no feature may read column 'is_fraud'",
+        ),
+        (
+            lambda: FeatureSpec(features=(window(key=("device", "labelled_at")),)),
+            "f: no feature may read column 'labelled_at'",
+        ),
         (lambda: FeatureSpec(features=(AMOUNT, AMOUNT)), r"unique, got repeated=\['amount'\]"),
     ],
 )

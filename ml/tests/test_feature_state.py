@@ -221,7 +221,7 @@ def test_bytes_that_are_no_state_are_refused():
 
 
 def test_a_missing_column_is_named():
-    with pytest.raises(DataError, match="the spec needs column 'terminal_id'"):
+    with pytest.raises(DataError, match="'terminal_id', which feature 'terminal_count_1d' reads"):
         FeatureState(HANDBOOK_SPEC).update(
             {"transaction_id": [1], "timestamp": [0], "amount": [1.0], "customer_id": [1]}
         )

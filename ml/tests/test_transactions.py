@@ -5,6 +5,13 @@ import pyarrow as pa
 import pytest
 
 from fraud_ml.errors import DataError
+from fraud_ml.feature_spec import (
+    Aggregate,
+    ColumnFeature,
+    ColumnKind,
+    FeatureSpec,
+    WindowFeature,
+)
 from fraud_ml.transactions import normalise_labels, normalise_transactions
 
 UTC = dt.UTC
@@ -133,7 +140,7 @@ def test_iso_texts_are_parsed_with_and_without_zone_in_one_column():
         ({"customer_id": pa.array([1.0, 2.0, 3.0])}, "column 'customer_id': ids must be text or"),
         (
             {"terminal_id": pa.array([2**63, 1, 2], pa.uint64())},
-            "column 'terminal_id': an id does not fit 64 bits",
+            "column 'terminal_id': an id or category does not fit 64 bits",
         ),
         (
             {"amount": pa.array([20.0, None, None])},
@@ -209,6 +216,117 @@ def test_messages_use_the_users_names():
         normalise_transactions(payments(amount=pa.nulls(3, pa.float64())), source_names=names)
     with pytest.raises(DataError, match=r"missing column 'betrag' \(amount\); the table has: nr"):
         normalise_transactions(payments().drop_columns("amount"), source_names=names)
+
+
+# ---------------------------------------------------------------- columns of the user's own
+
+
+SHOP = FeatureSpec(
+    features=(
+        ColumnFeature(name="age", column="age", kind=ColumnKind.NUMERIC),
+        ColumnFeature(name="category", column="category", kind=ColumnKind.CATEGORY),
+        WindowFeature(
+            name="same_device", key="device", aggregate=Aggregate.COUNT, window=dt.timedelta(days=1)
+        ),
+    )
+)
+
+
+def orders(**columns):
+    """Three valid orders of a shop, which has no terminals."""
+    own = {"age": [1, None, 3], "category": ["books", None, "toys"], "device": ["x", None, "y"]}
+    return payments(**(own | columns)).drop_columns("terminal_id")
+
+
+def test_the_specs_columns_are_kept_and_no_others_asked_for():
+    normal = normalise_transactions(orders(note=["x", "y", "z"]), SHOP)
+    assert normal.schema.names == [
+        *("transaction_id", "timestamp", "customer_id"),
+        *("age", "category", "device"),
+        "amount",
+    ]
+    assert normal["age"].to_pylist() == [3.0, 1.0, None]
+    assert normal["category"].to_pylist() == ["toys", "books", None]
+    assert normal["device"].to_pylist() == ["y", "x", None]
+    assert normalise_transactions(normal, SHOP).equals(normal, check_metadata=True)
+
+
+@pytest.mark.parametrize(
+    ("ages", "expected"),
+    [
+        (pa.array([1, None, 3], pa.uint8()), [3.0, 1.0, None]),
+        (pa.array([1.5, float("nan"), -3.5], pa.float32()), [-3.5, 1.5, None]),
+        (pa.array([Decimal("1.25"), None, Decimal("3.00")]), [3.0, 1.25, None]),
+        (pa.array([True, None, False]), [0.0, 1.0, None]),
+        (pa.array([2**63, None, 3], pa.uint64()), [3.0, 2.0**63, None]),
+        (pa.nulls(3), [None] * 3),
+    ],
+    ids=lambda value: str(getattr(value, "type", "")),
+)
+def test_numbers_may_be_of_any_type_and_missing(ages, expected):
+    normal = normalise_transactions(orders(age=ages), SHOP)
+    assert normal.schema.field("age").type == pa.float64()
+    assert normal["age"].to_pylist() == expected
+
+
+@pytest.mark.parametrize(
+    ("categories", "kind"),
+    [
+        (pa.array([5411, None, 7], pa.int16()), pa.int64()),
+        (pa.array([True, None, False]), pa.bool_()),
+        (pa.array(["a", None, "b"], pa.large_string()), pa.string()),
+        (pa.array(["a", None, "b"]).dictionary_encode(), pa.string()),
+        (pa.nulls(3), pa.string()),
+    ],
+    ids=lambda value: str(getattr(value, "type", "")),
+)
+def test_categories_and_keys_are_text_whole_numbers_or_booleans_and_may_be_missing(
+    categories, kind
+):
+    normal = normalise_transactions(orders(category=categories, device=categories), SHOP)
+    of_11, of_12, of_10 = categories.to_pylist()
+    for name in ("category", "device"):
+        assert normal.schema.field(name).type == kind
+        assert normal[name].to_pylist() == [of_10, of_11, of_12]
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        (
+            {"age": pa.array(["1", "2", "3"])},
+            "column 'age': must be numbers or true/false, got string; cast the column, or declare",
+        ),
+        (
+            {"age": pa.array([1.0, float("inf"), float("-inf")])},
+            r"column 'age': must be finite and within 3.403e\+38, got inf in row 1 \(the first is 0"
+            r"\), transaction_id 12, 2 such rows",
+        ),
+        ({"age": pa.array([1.0, None, -1e39])}, r"got -1e\+39 in row 2"),
+        (
+            {"category": pa.array([5411.0, 1.0, 2.0])},
+            "column 'category': categories and keys must be text, whole numbers or true/false, got"
+            " double; cast the column",
+        ),
+        ({"device": pa.array([2**63, 1, 2], pa.uint64())}, "'device': an id or category does not"),
+    ],
+)
+def test_a_wrong_column_of_the_users_is_named_with_its_row(columns, message):
+    with pytest.raises(DataError, match=message):
+        normalise_transactions(orders(**columns), SHOP)
+
+
+def test_a_column_that_the_spec_reads_and_the_data_lack_is_named_with_its_feature():
+    with pytest.raises(
+        DataError,
+        match=r"missing column 'Gerät' \(device\), which feature 'same_device' reads; the table"
+        " has: transaction_id, timestamp, customer_id, amount, age, category",
+    ):
+        normalise_transactions(
+            orders().drop_columns("device"), SHOP, source_names={"device": "Gerät"}
+        )
+    with pytest.raises(DataError, match="missing column 'terminal_id', which feature"):
+        normalise_transactions(orders())
 
 
 # ---------------------------------------------------------------- labels

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -23,7 +22,6 @@ from batch_proc.inputs import choose_days, read_history
 from batch_proc.measures import Measure, print_table, to_json, write_whole
 from batch_proc.progress import Stages
 from batch_proc.train_options import parse_train_options
-from fraud_ml.feature_spec import handbook_spec
 from fraud_ml.training import train_model
 
 Scores = npt.NDArray[np.float32]
@@ -90,9 +88,8 @@ def main() -> None:
     stages = Stages()
     history = read_history(options, fraud_home(), stages)
     days = choose_days(options, history)
-    spec = handbook_spec(label_delay=dt.timedelta(days=days.delay))
     with stages.stage("features", "compute features"):
-        fold = make_fold(history, days, spec)
+        fold = make_fold(history, days, options.spec)
     rows = []
     with stages.stage("compare", "train and test") as stage:
         for number, (model, measures) in enumerate(compare(fold, options.seed), start=1):
