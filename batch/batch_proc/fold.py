@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +17,7 @@ from fraud_ml.errors import DataError
 from fraud_ml.feature_spec import FeatureSpec
 from fraud_ml.features import compute_features, feature_matrix
 from fraud_ml.metrics import average_precision, card_precision_at_k, roc_auc
-from fraud_ml.splits import prequential_split
+from fraud_ml.splits import Split, prequential_split
 
 CARDS_A_DAY = 100  # what the handbook's investigators can check
 
@@ -60,6 +61,8 @@ class Rows:
     """A number for each customer, shape (N,)."""
     day: npt.NDArray[np.int32]
     """Days since 1970-01-01, shape (N,)."""
+    number: npt.NDArray[np.int64]
+    """Of each row in the history, shape (N,)."""
 
     def __len__(self) -> int:
         return len(self.is_fraud)
@@ -72,6 +75,13 @@ class Fold:
     train: Rows
     test: Rows
 
+    def with_features(self, columns: Sequence[int]) -> Fold:
+        """The fold with some of the features alone, in the order of ``columns``."""
+        return Fold(
+            train=replace(self.train, features=self.train.features[:, columns]),
+            test=replace(self.test, features=self.test.features[:, columns]),
+        )
+
 
 def make_fold(history: History, days: Days, spec: FeatureSpec) -> Fold:
     """The rows of the train days and of the test days, with their features.
@@ -79,7 +89,25 @@ def make_fold(history: History, days: Days, spec: FeatureSpec) -> Fold:
     Raises:
         DataError: there are no transactions, or no frauds, on these days.
     """
-    history = _until(history, days.end)
+    return make_folds(history, [days], spec)[0]
+
+
+def make_folds(history: History, all_days: Sequence[Days], spec: FeatureSpec) -> list[Fold]:
+    """A fold for each of ``all_days``; features are computed once.
+
+    Raises:
+        DataError: there are no transactions, or no frauds, on the days of one of them.
+    """
+    history = _until(history, max(days.end for days in all_days))
+    splits = [_split(history, days) for days in all_days]  # first: what is wrong shows early
+    features = compute_features(history.transactions, history.labels, spec)
+    return [
+        Fold(train=_rows(history, features, split.train), test=_rows(history, features, split.test))
+        for split in splits
+    ]
+
+
+def _split(history: History, days: Days) -> Split:
     split = prequential_split(
         history.transactions,
         history.labels,
@@ -94,10 +122,7 @@ def make_fold(history: History, days: Days, spec: FeatureSpec) -> Fold:
             f" {days.test_start} and {days.end - dt.timedelta(days=1)}: nothing could be measured;"
             " move --train-start or give more --test-days"
         )
-    features = compute_features(history.transactions, history.labels, spec)
-    return Fold(
-        train=_rows(history, features, split.train), test=_rows(history, features, split.test)
-    )
+    return split
 
 
 def quality(test: Rows, score: npt.NDArray[np.float32]) -> list[Measure]:
@@ -131,6 +156,7 @@ def _rows(history: History, features: pa.Table, rows: npt.NDArray[np.int64]) -> 
         is_fraud=_is_fraud(history)[rows],
         customer=customer.indices.to_numpy()[rows],
         day=day.to_numpy()[rows],
+        number=rows,
     )
 
 

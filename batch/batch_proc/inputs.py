@@ -5,16 +5,16 @@ from __future__ import annotations
 import datetime as dt
 from pathlib import Path
 
+from batch_proc.data_options import DataOptions
 from batch_proc.fold import Days
 from batch_proc.history import History, fetch_history, simulate_into
 from batch_proc.progress import Stages
-from batch_proc.train_options import TrainOptions
 from fraud_ml.simulator import SimulatorConfig
 
 SIMULATED_TRAIN_START = dt.date(2018, 7, 25)  # the first test fold of the handbook
 
 
-def read_history(options: TrainOptions, home: Path, stages: Stages) -> History:
+def read_history(options: DataOptions, home: Path, stages: Stages) -> History:
     """The history of the source that the options name; without one, simulated once in `home`.
 
     Raises:
@@ -41,7 +41,7 @@ def read_history(options: TrainOptions, home: Path, stages: Stages) -> History:
     return history
 
 
-def choose_days(options: TrainOptions, history: History) -> Days:
+def choose_days(options: DataOptions, history: History) -> Days:
     """The days that the options name, or the latest ones for which there is history."""
     start = options.train_start
     if start is None and options.source is None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import importlib.metadata
-import platform
 import sys
 from pathlib import Path
 
@@ -12,18 +10,21 @@ import torch
 from rich.console import Console
 
 from batch_proc.command import fraud_home, run
-from batch_proc.fold import Days, Fold, Rows, make_fold, quality
+from batch_proc.fold import CARDS_A_DAY, Days, Fold, Rows, make_fold, quality
 from batch_proc.history import History
 from batch_proc.inputs import choose_days, read_history
+from batch_proc.lineage import commit, fingerprint, versions
 from batch_proc.measures import Measure, print_table, to_json, to_markdown, write_whole
 from batch_proc.progress import Stage, Stages
 from batch_proc.train_options import TrainOptions, parse_train_options
 from data_connector import ModelStore, StoredModel
 from fraud_ml.artifact import Artifact, save_artifact
 from fraud_ml.feature_spec import FeatureSpec
+from fraud_ml.policy import CapacityPolicy, fit_capacity_policy
 from fraud_ml.training import Epoch, TrainedModel, TrainingConfig, train_model
 
 MODEL_NAME = "fraud"
+DECLINE_PRECISION = 0.95  # of 20 payments that are declined unseen, one at most is honest
 
 
 def train(options: TrainOptions, home: Path, stages: Stages) -> tuple[StoredModel, list[Measure]]:
@@ -35,9 +36,9 @@ def train(options: TrainOptions, home: Path, stages: Stages) -> tuple[StoredMode
         ConnectorError: the source cannot be read, or the model not be stored.
         DataError: what the source holds does not suffice.
     """
-    history = read_history(options, home, stages)
-    days = choose_days(options, history)
-    spec = options.spec
+    history = read_history(options.data, home, stages)
+    days = choose_days(options.data, history)
+    spec = options.data.spec
     with stages.stage("features", "compute features") as stage:
         fold = make_fold(history, days, spec)
         stage.say(f"{len(spec.names)} of {history.transactions.num_rows:,} transactions")
@@ -46,11 +47,22 @@ def train(options: TrainOptions, home: Path, stages: Stages) -> tuple[StoredMode
     with stages.stage("test", "test"), torch.inference_mode():
         score = model.net.score(torch.from_numpy(fold.test.features)).numpy()
         reached = quality(fold.test, score)
+        policy = _fit_policy(model, fold.train)
     with stages.stage("store", "store the model") as stage:
-        stored = _store(model, spec, options, days, reached, home)
+        lineage = _lineage(history, days)
+        artifact = Artifact(
+            net=model.net,
+            spec=spec,
+            seed=options.seed,
+            metrics={measure.name: float(measure.value) for measure in reached},
+            policy=policy,
+            lineage=lineage,
+        )
+        store = ModelStore(home / "models")
+        stored = store.publish(MODEL_NAME, lambda folder: save_artifact(folder, artifact))
         stage.say(f"version {stored.version}")
     seconds = [Measure(f"{name}_seconds", taken, "s") for name, taken in stages.seconds.items()]
-    return stored, [*reached, *_counts(history, days, fold), *seconds]
+    return stored, [*reached, *_of_policy(policy), *_counts(history, days, fold), *seconds]
 
 
 def _train(rows: Rows, spec: FeatureSpec, options: TrainOptions, stage: Stage) -> TrainedModel:
@@ -65,34 +77,43 @@ def _train(rows: Rows, spec: FeatureSpec, options: TrainOptions, stage: Stage) -
         rows.is_fraud,
         customers=rows.customer,
         feature_names=spec.names,
+        categories=spec.categories,
         training_config=config,
         seed=options.seed,
         on_epoch=on_epoch,
+        checkpoint=options.checkpoint,
     )
 
 
-def _store(
-    model: TrainedModel,
-    spec: FeatureSpec,
-    options: TrainOptions,
-    days: Days,
-    reached: list[Measure],
-    home: Path,
-) -> StoredModel:
-    artifact = Artifact(
-        net=model.net,
-        spec=spec,
-        seed=options.seed,
-        metrics={measure.name: float(measure.value) for measure in reached},
-        lineage={
-            "train_days": _span(days.train_start, days.train),
-            "test_days": _span(days.test_start, days.test),
-            "python": platform.python_version(),
-            **{name: importlib.metadata.version(name) for name in ("numpy", "pyarrow", "torch")},
-        },
+def _fit_policy(model: TrainedModel, rows: Rows) -> CapacityPolicy:
+    """Thresholds from the scores of groups that never saw the customer."""
+    return fit_capacity_policy(
+        rows.day,
+        rows.customer,
+        rows.is_fraud,
+        model.out_of_fold_scores,
+        cards_a_day=CARDS_A_DAY,
+        decline_precision=DECLINE_PRECISION,
     )
-    store = ModelStore(home / "models")
-    return store.publish(MODEL_NAME, lambda folder: save_artifact(folder, artifact))
+
+
+def _lineage(history: History, days: Days) -> dict[str, str]:
+    return {
+        "data_fingerprint": fingerprint((history.transactions, history.labels)),
+        "commit": commit(),
+        "train_days": _span(days.train_start, days.train),
+        "test_days": _span(days.test_start, days.test),
+        **versions(),
+    }
+
+
+def _of_policy(policy: CapacityPolicy) -> list[Measure]:
+    reviewed = f"score above which a payment is reviewed: {CARDS_A_DAY} cards a day"
+    declined = f"and declined: {DECLINE_PRECISION:.0%} of them frauds"
+    return [
+        Measure("review_above", policy.review_above, "", reviewed),
+        Measure("decline_above", policy.decline_above, "", declined),
+    ]
 
 
 def _counts(history: History, days: Days, fold: Fold) -> list[Measure]:
@@ -112,10 +133,7 @@ def _span(start: dt.date, days: int) -> str:
 
 def main() -> None:
     """Trains as the command line says, and shows the numbers."""
-    options = parse_train_options(
-        prog="./bazelw run //batch:train --",
-        description="Train a fraud model, test it on the days after, and store it.",
-    )
+    options = parse_train_options()
     home = fraud_home()
     stages = Stages()
     stored, measures = train(options, home, stages)

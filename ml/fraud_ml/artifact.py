@@ -27,7 +27,7 @@ from fraud_ml.feature_spec import FeatureSpec
 from fraud_ml.model import FraudNet, ModelConfig
 from fraud_ml.policy import DecisionPolicy
 
-FORMAT_VERSION = 2  # 1 had thresholds in place of the policy
+FORMAT_VERSION = 3  # 1 had thresholds in place of the policy, 2 another net
 
 _WEIGHTS = "model.safetensors"
 _DESCRIPTION = "model.json"
@@ -52,11 +52,13 @@ class Artifact:
     """Where it comes from: commit, data, dates."""
 
     def __post_init__(self) -> None:
-        n_features = len(self.net.mean)
+        n_features = len(self.net.categories)
         if n_features != len(self.spec.names):
             raise ValueError(
                 f"the net takes {n_features} features, the spec has {len(self.spec.names)}"
             )
+        if self.net.categories != self.spec.categories:
+            raise ValueError("the net takes other features for categories than the spec has")
 
 
 def save_artifact(folder: Path, artifact: Artifact) -> None:
@@ -79,6 +81,7 @@ def save_artifact(folder: Path, artifact: Artifact) -> None:
         "format_version": FORMAT_VERSION,
         "feature_names": artifact.spec.names,
         "spec": artifact.spec.to_json(),
+        "spec_hash": artifact.spec.hash,
         "model_config": dataclasses.asdict(artifact.net.config),
         "seed": artifact.seed,
         "metrics": dict(artifact.metrics),
@@ -127,7 +130,9 @@ def _build(description: dict[str, Any], weights: bytes) -> Artifact:
     spec = FeatureSpec.from_json(description["spec"])
     if list(spec.names) != description["feature_names"]:
         raise ValueError(f"feature_names are not the spec's: {description['feature_names']}")
-    net = FraudNet(len(spec.names), ModelConfig(**description["model_config"]))
+    if spec.hash != description["spec_hash"]:
+        raise ValueError(f"spec_hash is not the spec's, {spec.hash}: {description['spec_hash']}")
+    net = FraudNet(spec.categories, ModelConfig(**description["model_config"]))
     net.load_state_dict(safetensors.torch.load(weights))
     policy = description["policy"]
     return Artifact(

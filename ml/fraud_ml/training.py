@@ -1,52 +1,27 @@
-"""Training a :class:`~fraud_ml.model.FraudNet`: one seed, one loop, early stopping."""
+"""Training a :class:`~fraud_ml.model.FraudNet`: one seed, early stopping, resumable."""
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from sklearn.linear_model import LogisticRegression
 
+from fraud_ml._checkpoint import Checkpoint
+from fraud_ml._input_fit import fit_inputs
+from fraud_ml._sharing import settle_weights, share_weights
+from fraud_ml._training_loop import Epoch, Rows, TrainingConfig, TrainingLoop
 from fraud_ml.errors import DataError
-from fraud_ml.metrics import average_precision
 from fraud_ml.model import FraudNet, ModelConfig
 
+__all__ = ["Epoch", "TrainedModel", "TrainingConfig", "train_model"]
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TrainingConfig:
-    """How a model is trained. Defaults were chosen on the handbook's validation folds."""
-
-    max_epochs: int = 15  # one learning-rate cycle: about 15 s for a week of the handbook's data
-    patience: int = 5  # rarely ends a cycle early, but small data overfits sooner
-    batch_size: int = 1024  # half of it gained .001 AP, for half again the time
-    min_batches: int = 64  # an epoch; small data takes smaller batches: 13,000 rows gained .05 AP
-    peak_learning_rate: float = 2e-2  # a constant 2e-3 came as far, but in 40 epochs
-    weight_decay: float = 1e-2  # AdamW's usual
-
-    def __post_init__(self) -> None:
-        for name in ("max_epochs", "patience", "batch_size", "min_batches"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if not self.peak_learning_rate > 0:
-            raise ValueError(f"peak_learning_rate must be positive, got {self.peak_learning_rate}")
-        if not self.weight_decay >= 0:
-            raise ValueError(f"weight_decay must not be negative, got {self.weight_decay}")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Epoch:
-    """What one pass over the training rows came to."""
-
-    number: int
-    """1, 2, ..."""
-    loss: float
-    """Mean binary cross-entropy while training, in nats."""
-    validation_average_precision: float
-    """Of the out-of-fold scores after it."""
+Floats = npt.NDArray[np.float32]
+Bools = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,30 +35,33 @@ class TrainedModel:
     epochs: tuple[Epoch, ...]
     best_epoch: int
     """Number of the epoch whose weights ``net`` has."""
-    out_of_fold_scores: npt.NDArray[np.float32]
-    """Of each training row, the probability from the member that never saw its customer: (N,).
+    out_of_fold_scores: Floats
+    """Of each training row, the probability from the group that never saw its customer: (N,).
 
-    As good as scores of a validation set of N rows: for thresholds and calibration.
+    As good as scores of a validation set of N rows: for thresholds, and here for calibration.
     """
 
 
 def train_model(
-    features: npt.NDArray[np.float32],
-    is_fraud: npt.NDArray[np.bool_],
+    features: Floats,
+    is_fraud: Bools,
     *,
     customers: npt.NDArray[np.generic],
     feature_names: Sequence[str],
+    categories: Sequence[bool] | None = None,
     model_config: ModelConfig | None = None,
     training_config: TrainingConfig | None = None,
     seed: int = 0,
     on_epoch: Callable[[Epoch], None] | None = None,
+    checkpoint: Path | None = None,
 ) -> TrainedModel:
     """A model trained on the given rows; same arguments, machine and threads, same weights.
 
-    Each member of the net leaves out a part of the customers, a different one each, and training
+    Each group of the net leaves out a part of the customers, a different one each, and training
     stops when the average precision on what was left out stops rising. So every row trains, and
     every row validates. Customers are left out, and not the last days, because a week has few
-    frauds (its last day a few dozen), and because the customers of a test are new ones too.
+    frauds (its last day a few dozen), and because the customers of a test are new ones too. On
+    the scores of what was left out, slope and offset of the log-odds are fitted (Platt, 1999).
 
     The loss is plain binary cross-entropy. Weighting the rare class, or sampling it up, would teach
     the net another rate of fraud than there is, and scores would no longer be probabilities.
@@ -91,128 +69,74 @@ def train_model(
     It runs on a GPU where there is one.
 
     Args:
-        features: raw values, shape ``(N, F)``, finite.
+        features: raw values, shape ``(N, F)``, NaN where missing.
         is_fraud: shape ``(N,)``.
         customers: id or number of each row's customer, shape ``(N,)``.
         feature_names: F names.
+        categories: which features are codes of categories, F of them; None: none.
         model_config: the net's shape.
         training_config: the loop's settings.
         seed: of the weights, the parts and the order of rows.
-        on_epoch: called after each epoch, as for a progress bar.
+        on_epoch: called after each epoch, as for a progress bar, also for those of before.
+        checkpoint: a file, written after each epoch and removed at the end. Where it is there
+            already, training goes on from it, to the weights it would have had without the break.
 
     Raises:
-        DataError: a feature is not finite, there are no two classes, or there are fewer customers
-            than members.
+        DataError: a feature is infinite, there are no two classes, there are fewer customers than
+            groups, or the checkpoint is damaged or of another training.
         ValueError: shapes do not match.
     """
     model_config = model_config or ModelConfig()
     config = training_config or TrainingConfig()
+    categories = [False] * len(feature_names) if categories is None else categories
     _check(features, is_fraud, customers, feature_names)
-    folds = _customer_folds(customers, model_config.n_members, seed)
+    if len(categories) != len(feature_names):
+        raise ValueError(f"{len(categories)=} must be {len(feature_names)=}")
+    folds = _customer_folds(customers, model_config.n_groups, seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    rows = _Rows(
-        x=torch.tensor(features, device=device),
-        y=torch.tensor(is_fraud, dtype=torch.float32, device=device),
-        fold=torch.tensor(folds, device=device),
-    )
     with torch.random.fork_rng():  # the caller's random state is not ours to change
         torch.manual_seed(seed)
-        net = FraudNet(features.shape[1], model_config).to(device)
-        net.fit_scaling(rows.x)
-        epochs, best = _fit(net, rows, config, on_epoch)
+        net = FraudNet(categories, model_config)
+        fit_inputs(net, features, is_fraud)
+        share_weights(net)
+        loop = TrainingLoop(
+            net.to(device),
+            Rows(
+                x=torch.tensor(features, device=device),
+                y=torch.tensor(is_fraud, dtype=torch.float32, device=device),
+                fold=torch.tensor(folds, device=device),
+            ),
+            config,
+        )
+        kept = None
+        if checkpoint is not None:
+            inputs = (features, is_fraud, folds)
+            kept = Checkpoint.of(checkpoint, inputs, (model_config, config, seed, categories))
+        best = loop.run(kept, on_epoch)
     net.load_state_dict(best.weights)
+    settle_weights(net)
+    calibrated = _calibrate(net, best.logits, is_fraud)
+    if kept is not None:
+        kept.remove()
     return TrainedModel(
         net=net.cpu().eval(),
         feature_names=tuple(feature_names),
-        epochs=epochs,
+        epochs=tuple(loop.epochs),
         best_epoch=best.epoch.number,
-        out_of_fold_scores=best.scores,
+        out_of_fold_scores=calibrated,
     )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Rows:
-    x: Tensor  # (N, F)
-    y: Tensor  # (N,), 0 or 1
-    fold: Tensor  # (N,), the member that does not train on the row
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Checkpoint:
-    epoch: Epoch
-    weights: dict[str, Tensor]
-    scores: npt.NDArray[np.float32]  # (N,), out of fold
-
-
-def _fit(
-    net: FraudNet,
-    rows: _Rows,
-    config: TrainingConfig,
-    on_epoch: Callable[[Epoch], None] | None,
-) -> tuple[tuple[Epoch, ...], _Checkpoint]:
-    """Train until patience or the epochs end: all epochs, and the best one's checkpoint."""
-    is_fraud = rows.y.cpu().numpy() > 0
-    epochs: list[Epoch] = []
-    best: _Checkpoint | None = None
-    for loss in _passes(net, rows, config):
-        scores = _out_of_fold_scores(net, rows)
-        ap = average_precision(is_fraud, scores)
-        epoch = Epoch(number=len(epochs) + 1, loss=loss, validation_average_precision=ap)
-        epochs.append(epoch)
-        if on_epoch is not None:
-            on_epoch(epoch)
-        if best is None or ap > best.epoch.validation_average_precision:
-            weights = copy.deepcopy(net.state_dict())
-            best = _Checkpoint(epoch=epoch, weights=weights, scores=scores)
-        elif epoch.number - best.epoch.number >= config.patience:
-            break
-    assert best is not None  # noqa: S101 - max_epochs is at least 1
-    return tuple(epochs), best
-
-
-def _passes(net: FraudNet, rows: _Rows, config: TrainingConfig) -> Iterator[float]:
-    """Train, pausing after each pass over the rows to yield its mean loss."""
-    batch_size = min(config.batch_size, -(-len(rows.x) // config.min_batches))
-    optimiser = torch.optim.AdamW(
-        net.parameters(), lr=config.peak_learning_rate, weight_decay=config.weight_decay
-    )
-    # One cycle up and down: a peak so high trains in a quarter of the epochs (Smith, 2018).
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser,
-        config.peak_learning_rate,
-        epochs=config.max_epochs,
-        steps_per_epoch=-(-len(rows.x) // batch_size),
-        pct_start=0.1,
-    )
-    members = torch.arange(net.config.n_members, device=rows.x.device)[:, None]
-    for _ in range(config.max_epochs):
-        net.train()
-        total = 0.0
-        # Shuffled on the CPU, so that a seed means the same order on every device.
-        shuffled = torch.randperm(len(rows.x)).to(rows.x.device)
-        for batch in torch.split(shuffled, batch_size):
-            logits = net.member_logits(rows.x[batch])  # (K, B)
-            trains = members != rows.fold[batch]  # (K, B)
-            target = rows.y[batch].expand_as(logits)
-            loss = nn.functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
-            loss = loss.where(trains, 0.0).sum() / len(batch)
-            optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimiser.step()
-            schedule.step()
-            total += loss.item() * len(batch)
-        net.eval()
-        yield total / (len(rows.x) * (net.config.n_members - 1))
-
-
-@torch.inference_mode()
-def _out_of_fold_scores(net: FraudNet, rows: _Rows) -> npt.NDArray[np.float32]:
-    """Of each row, the probability from the member that does not train on it: shape ``(N,)``."""
-    parts = [
-        net.member_logits(x).gather(0, fold[None]).squeeze(0)
-        for x, fold in zip(torch.split(rows.x, 65_536), torch.split(rows.fold, 65_536), strict=True)
-    ]
-    return torch.sigmoid(torch.cat(parts)).cpu().numpy()
+def _calibrate(net: FraudNet, logits: Floats, is_fraud: Bools) -> Floats:
+    """Fit slope and offset of ``net`` to out-of-fold log-odds: the scores that they make."""
+    fitted = LogisticRegression().fit(logits[:, None], is_fraud)
+    slope, offset = float(fitted.coef_[0, 0]), float(fitted.intercept_[0])
+    if slope > 0:  # else the net learned nothing, and turning its order around would not help
+        net.slope.fill_(slope)
+        net.offset.fill_(offset)
+    logit = torch.from_numpy(logits) * net.slope.cpu() + net.offset.cpu()
+    scores: Floats = torch.sigmoid(logit).numpy()
+    return scores
 
 
 def _customer_folds(
@@ -222,8 +146,8 @@ def _customer_folds(
     ids, code = np.unique(customers, return_inverse=True)
     if len(ids) < n_folds:
         raise DataError(
-            f"training needs at least as many customers as members, got {len(ids)} customers and"
-            f" {n_folds} members; train on more days or set a smaller n_members"
+            f"training needs at least as many customers as groups, got {len(ids)} customers and"
+            f" {n_folds} groups; train on more days or set a smaller n_groups"
         )
     return np.random.default_rng(seed).permutation(np.arange(len(ids)) % n_folds)[code]
 
@@ -249,12 +173,12 @@ def _check(
             f"features must be float32 and is_fraud boolean, got {features.dtype} and"
             f" {is_fraud.dtype}"
         )
-    finite = np.isfinite(features)
-    if not finite.all():
-        row, column = np.argwhere(~finite)[0]
+    infinite = np.isinf(features)
+    if infinite.any():
+        row, column = np.argwhere(infinite)[0]
         raise DataError(
             f"feature {feature_names[column]!r} is {features[row, column]} in training row {row}"
-            " (the first is 0); features must be finite"
+            " (the first is 0); features must be finite, or NaN where missing"
         )
     n_frauds = int(is_fraud.sum())
     if not 0 < n_frauds < len(is_fraud):

@@ -6,6 +6,7 @@ import pickle
 import pytest
 import torch
 
+from fraud_ml._input_fit import fit_inputs
 from fraud_ml.artifact import Artifact, load_artifact, save_artifact
 from fraud_ml.errors import ArtifactError
 from fraud_ml.feature_spec import HANDBOOK_SPEC
@@ -16,8 +17,8 @@ from fraud_ml.policy import CapacityPolicy, CostPolicy
 @pytest.fixture
 def artifact():
     torch.manual_seed(0)
-    net = FraudNet(len(HANDBOOK_SPEC.names), ModelConfig(n_members=3, width=8))
-    net.fit_scaling(torch.rand(50, 15) * 100)
+    net = FraudNet(HANDBOOK_SPEC.categories, ModelConfig(n_members=3, width=8))
+    fit_inputs(net, torch.rand(500, 15).numpy() * 100, torch.arange(500).numpy() % 9 == 0)
     return Artifact(
         net=net.eval(),
         spec=HANDBOOK_SPEC,
@@ -108,11 +109,12 @@ def test_a_pickle_in_place_of_the_weights_is_refused(folder, artifact):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format_version": 1}, "model.json has format version 1, this release reads 2"),
-        ({"format_version": 3}, "model.json has format version 3, this release reads 2"),
+        ({"format_version": 1}, "model.json has format version 1, this release reads 3"),
+        ({"format_version": 4}, "model.json has format version 4, this release reads 3"),
         ({"policy": {"kind": "mood"}}, "policy kind must be one of capacity, cost, got 'mood'"),
         ({"feature_names": ["amount"]}, "feature_names are not the spec's"),
         ({"spec": [{"name": "a", "value": "weather"}]}, "a: value must be one of .* got 'weather'"),
+        ({"spec_hash": "0" * 64}, f"spec_hash is not the spec's, {HANDBOOK_SPEC.hash}: 0000"),
         ({"model_config": {"n_members": 4}}, "do not fit together"),
         ({"model_config": {"depth": 4}}, "do not fit together"),
     ],
@@ -146,8 +148,11 @@ def test_saving_needs_an_existing_empty_folder(artifact, folder, tmp_path):
 
 
 def test_a_net_for_other_features_is_refused(artifact):
-    net = FraudNet(3, ModelConfig(width=8))
+    net = FraudNet([False] * 3, ModelConfig(width=8))
     with pytest.raises(ValueError, match="takes 3 features, the spec has 15"):
+        Artifact(net=net, spec=HANDBOOK_SPEC, seed=0)
+    net = FraudNet([True] + [False] * 14, ModelConfig(width=8))
+    with pytest.raises(ValueError, match="other features for categories"):
         Artifact(net=net, spec=HANDBOOK_SPEC, seed=0)
 
 

@@ -17,7 +17,9 @@ from fraud_ml.model import FraudNet, ModelConfig
 @pytest.fixture
 def net() -> FraudNet:
     torch.manual_seed(0)
-    return FraudNet(len(HANDBOOK_SPEC.names), ModelConfig()).eval()
+    net = FraudNet(HANDBOOK_SPEC.categories, ModelConfig()).eval()
+    net.number.per_width.fill_(0.01)  # so that it looks at what it is given
+    return net
 
 
 @pytest.fixture

@@ -1,0 +1,82 @@
+"""The command line of the comparison."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from batch_proc.data_options import (
+    DATA_HELP,
+    DataOptions,
+    add_data_options,
+    at_least,
+    check_folder,
+    data_options,
+)
+
+_EPILOG = f"""\
+Four test folds start at --train-start and 7, 14, 21 days later; the four validation folds, on which
+alone --trials chooses settings, 35 days before. Without --trials the settings of the file beside
+this program hold: they were chosen so on the handbook's data.
+
+{DATA_HELP}"""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CompareOptions:
+    """What to compare on, and how thoroughly."""
+
+    data: DataOptions
+    quick: bool
+    trials: int
+    """Of the random search for settings; 0: none."""
+    settings_path: Path | None
+    """Where to write what a search finds."""
+    json_path: Path | None
+    picture_path: Path | None
+
+
+def parse_compare_options(arguments: Sequence[str] | None = None) -> CompareOptions:
+    """The options on the command line; `--help` and wrong ones exit, with 0 and 2.
+
+    Raises:
+        UsageError: the options are well formed, but what they name cannot be used.
+    """
+    parser = argparse.ArgumentParser(
+        prog="./bazelw run //research:compare --",
+        description="Our model, random forest, XGBoost and LightGBM on the same rows and features.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add_data_options(parser)
+    parser.add_argument(
+        "--quick", action="store_true", help="one fold, one seed, one set of features: a minute"
+    )
+    parser.add_argument(
+        "--trials",
+        type=at_least(0),
+        default=0,
+        metavar="N",
+        help="first search settings for each model: N trials on the validation folds",
+    )
+    for option, what in (
+        ("--settings", "with --trials, also write the settings found, as JSON"),
+        ("--json", "also write the numbers, as JSON"),
+        ("--picture", "precision-recall curves, as .svg or .png (default: in $FRAUD_HOME/reports)"),
+    ):
+        parser.add_argument(option, type=Path, metavar="PATH", help=what)
+    given = parser.parse_args(arguments)
+    check_folder("--settings", given.settings)
+    check_folder("--json", given.json)
+    check_folder("--picture", given.picture)
+    return CompareOptions(
+        data=data_options(given),
+        quick=given.quick,
+        trials=given.trials,
+        settings_path=given.settings,
+        json_path=given.json,
+        picture_path=given.picture,
+    )

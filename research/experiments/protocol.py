@@ -1,0 +1,43 @@
+"""Which folds decide settings and which test them: the Fraud Detection Handbook's protocol."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pyarrow.compute as pc
+
+from batch_proc.data_options import DataOptions
+from batch_proc.fold import Days
+from batch_proc.history import History
+
+TEST_START = dt.date(2018, 7, 25)  # the handbook's first test fold
+N_FOLDS = 4
+_WEEK = dt.timedelta(days=7)
+_TO_VALIDATION = dt.timedelta(days=35)  # from a validation fold to its test fold
+
+
+def test_days(options: DataOptions, history: History) -> list[Days]:
+    """The days of the test folds: a week apart, from ``--train-start`` on.
+
+    Without it, the handbook's where the transactions cover them, else the latest.
+    """
+    lengths = {"train": options.train_days, "delay": options.delay_days, "test": options.test_days}
+    latest = Days.latest(history, **lengths).train_start - (N_FOLDS - 1) * _WEEK
+    first = pc.min(history.transactions.column("timestamp")).as_py().date()
+    start = options.train_start
+    if start is None:
+        start = TEST_START if first < TEST_START <= latest else latest
+    return [Days(train_start=start + n * _WEEK, **lengths) for n in range(N_FOLDS)]
+
+
+def validation_days(tests: list[Days]) -> list[Days]:
+    """The days of the validation folds, each five weeks before its test fold."""
+    return [
+        Days(
+            train_start=days.train_start - _TO_VALIDATION,
+            train=days.train,
+            delay=days.delay,
+            test=days.test,
+        )
+        for days in tests
+    ]
