@@ -119,7 +119,7 @@ class ColumnFeature:
     kind: ColumnKind
 
     def __post_init__(self) -> None:
-        if not isinstance(self.column, str):
+        if not isinstance(self.column, str) or not self.column:
             raise ValueError(f"{self.name}: column must be a name, got {self.column!r}")
 
     @property

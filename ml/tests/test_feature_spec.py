@@ -142,6 +142,7 @@ def test_toml_leaves_out_what_has_a_default():
         ([{"name": "f", "key": "k", "aggregate": "mode"}], "f: aggregate must be one of count, "),
         ([{"name": "f", "column": "c"}], "f: kind must be one of numeric, category; got None"),
         ([{"name": "f", "column": 3, "kind": "numeric"}], "f: column must be a name, got 3"),
+        ([{"name": "f", "column": "", "kind": "numeric"}], "f: column must be a name, got ''"),
     ],
 )
 def test_json_that_is_no_spec_is_refused(value, message):
