@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from feature_bench import PEERS, WINDOWS, check_equal, ours
+from feature_bench import CONTESTS, Contest, check_equal, ours, with_labels
 
 from fraud_ml.simulator import Simulation, SimulatorConfig, simulate
 
@@ -12,19 +12,21 @@ def simulation() -> Simulation:
     return simulate(SimulatorConfig(n_customers=100, n_terminals=100, n_days=50, radius=30))
 
 
-@pytest.mark.parametrize("peer", PEERS)
-def test_a_peer_computes_the_same_features(peer: str, simulation: Simulation) -> None:
-    payments = simulation.transactions.append_column("is_fraud", simulation.labels["is_fraud"])
-    theirs = PEERS[peer](payments)()
-    check_equal(peer, simulation, theirs)
-    assert (theirs["terminal_fraud_rate_30d"] > 0).any()
+@pytest.mark.parametrize("contest", CONTESTS, ids=lambda contest: contest.name)
+def test_a_peer_computes_the_same_features(contest: Contest, simulation: Simulation) -> None:
+    theirs = contest.prepare(with_labels(simulation))()
+    check_equal(contest, simulation, theirs)
+    for name in contest.spec.names:
+        assert len(np.unique(theirs[name])) > 1, name
 
 
-def test_a_peer_that_computes_something_else_is_refused(simulation: Simulation) -> None:
-    theirs = {name: ours(simulation)[name].to_numpy() for name in WINDOWS.names}
-    check_equal("we", simulation, theirs)
-    theirs["customer_count_7d"] = theirs["customer_count_7d"] + np.ones(
-        len(theirs["customer_count_7d"])
-    )
-    with pytest.raises(AssertionError, match="customer_count_7d"):
-        check_equal("it", simulation, theirs)
+@pytest.mark.parametrize("contest", CONTESTS, ids=lambda contest: contest.name)
+def test_a_peer_that_computes_something_else_is_refused(
+    contest: Contest, simulation: Simulation
+) -> None:
+    computed = ours(simulation, contest.spec)
+    theirs = {name: computed[name].to_numpy() for name in contest.spec.names}
+    check_equal(contest, simulation, theirs)
+    for wrong in (theirs["customer_count_7d"] + 1, theirs["customer_count_7d"] * np.nan):
+        with pytest.raises(AssertionError, match="customer_count_7d"):
+            check_equal(contest, simulation, theirs | {"customer_count_7d": wrong})

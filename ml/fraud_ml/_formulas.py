@@ -12,9 +12,9 @@ Numbers = npt.NDArray[np.float64] | npt.NDArray[np.int64]
 
 def ratio(numerator: Numbers, denominator: Numbers) -> Floats:
     """``numerator / denominator``, and 0 where the denominator is 0; any shape."""
-    result: Floats = np.divide(
-        numerator, denominator, out=np.zeros(numerator.shape), where=denominator > 0
-    )
+    is_there = denominator > 0
+    # Faster than a division where there is something to divide by.
+    result: Floats = numerator / np.where(is_there, denominator, 1) * is_there
     return result
 
 

@@ -1,8 +1,7 @@
-"""The aggregates over the history of one key, for all rows at once."""
+"""The aggregates over the history of keys, for all their rows at once."""
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -12,6 +11,7 @@ import pyarrow as pa
 from fraud_ml import _formulas
 from fraud_ml._columns import microseconds
 from fraud_ml._labels import KnownFrauds, LabelWindow
+from fraud_ml._once import once
 from fraud_ml._windows import (
     Floats,
     History,
@@ -20,11 +20,22 @@ from fraud_ml._windows import (
     covering,
     from_square_limbs,
     highest_between,
+    n_up_to,
     square_limbs_of,
 )
 from fraud_ml.feature_spec import Aggregate, FeatureSpec, WindowFeature
 
-_CHUNK = 2**15  # rows whose pasts are sorted at a time: a few MB
+LABEL_AGGREGATES = frozenset(
+    {
+        Aggregate.FRAUD_COUNT,
+        Aggregate.FRAUD_RATE,
+        Aggregate.LAST_LABEL,
+        Aggregate.FRAUD_AGE,
+        Aggregate.FRAUD_RUN_AGE,
+    }
+)
+
+_CHUNK = 2**11  # rows whose pasts are sorted at a time: in a core's cache
 _Values = npt.NDArray[np.generic]
 
 
@@ -37,10 +48,6 @@ class Rows(Protocol):
     def amount(self) -> Floats:
         """Shape ``(N,)``."""
 
-    @property
-    def frauds(self) -> KnownFrauds:
-        """Which of the rows are known to be frauds, and when."""
-
     def codes(self, column: str) -> Ints:
         """The values of a column as 0, 1, ..., and -1 where it is null: shape ``(N,)``."""
 
@@ -52,31 +59,25 @@ def codes(transactions: pa.Table, column: str) -> Ints:
 
 
 class KeyHistory:
-    """The windows over one key; each intermediate result is computed once."""
+    """The windows over the history of some keys; each intermediate result is computed once."""
 
-    def __init__(self, rows: Rows, instant: Ints, columns: tuple[str, ...]) -> None:
+    def __init__(self, rows: Rows, history: History, frauds: KnownFrauds) -> None:
         self._rows = rows
         self._resolution = microseconds(rows.spec.resolution)
-        key = _apart(rows.codes(columns[0]))
-        if len(columns) == 2:
-            second = _apart(rows.codes(columns[1]))
-            key = np.unique(key * (second.max() + 1) + second, return_inverse=True)[1]
-        self._history = History.of(instant, key)
+        self._history = history
+        self._frauds = frauds
         self._bounds: dict[int, Ints] = {}
         self._labels: dict[tuple[int, int], LabelWindow] = {}
 
-    def compute(self, feature: WindowFeature) -> Floats:
-        """The feature's values, row by row: shape ``(N,)``."""
+    def compute(self, feature: WindowFeature) -> _Values:
+        """The feature's values by position: shape ``(N,)``."""
         if feature.window is None:
-            by_position = self._of_all_the_past(feature.aggregate)
-        else:
-            delay = microseconds(feature.delay) // self._resolution
-            window = microseconds(feature.window) // self._resolution
-            if feature.aggregate in _LABEL_AGGREGATES:
-                by_position = self._of_labels(feature.aggregate, delay, window)
-            else:
-                by_position = self._of_amounts(feature, delay, window)
-        return self._history.to_rows(by_position)
+            return self._of_all_the_past(feature.aggregate)
+        delay = microseconds(feature.delay) // self._resolution
+        window = microseconds(feature.window) // self._resolution
+        if feature.aggregate in LABEL_AGGREGATES:
+            return self._of_labels(feature.aggregate, delay, window)
+        return self._of_amounts(feature, delay, window)
 
     def _of_all_the_past(self, aggregate: Aggregate) -> _Values:
         if aggregate is Aggregate.HISTORY_LENGTH:
@@ -119,7 +120,7 @@ class KeyHistory:
         start, stop = self._first_after(delay + window), self._stop(delay)
         if (delay, window) not in self._labels:
             self._labels[delay, window] = LabelWindow(
-                self._history, self._rows.frauds, start, stop, delay, window
+                self._history, self._frauds, start, stop, delay, window
             )
         labels = self._labels[delay, window]
         match aggregate:
@@ -146,34 +147,34 @@ class KeyHistory:
     def _stop(self, delay: int) -> Ints:
         # Without a delay the window ends with the row itself, not with the last of its instant.
         if delay == 0:
-            return np.arange(1, len(self._history.order) + 1)
+            return np.arange(1, len(self._history.row) + 1)
         return self._first_after(delay)
 
     def _seconds_since(self, position: Ints) -> Floats:
         instant = self._history.instant
         return (instant - instant[position]) * self._resolution / 1e6
 
-    @cached_property
+    @once
     def _amount(self) -> Floats:
-        return self._rows.amount[self._history.order]
+        return self._rows.amount[self._history.row]
 
-    @cached_property
+    @once
     def _amount_sums(self) -> PrefixSums:
         return PrefixSums.of(self._amount)
 
-    @cached_property
+    @once
     def _square_sums(self) -> tuple[Ints, ...]:
         return tuple(_counts(limb.astype(np.int64)) for limb in square_limbs_of(self._amount))
 
-    @cached_property
+    @once
     def _to_usual(self) -> Floats:
         return _formulas.ratio(self._amount, self._usual_and_z[0])
 
-    @cached_property
+    @once
     def _unusual_sums(self) -> Ints:
         return _counts((self._to_usual > self._rows.spec.unusual_ratio).astype(np.int64))
 
-    @cached_property
+    @once
     def _usual_and_z(self) -> tuple[Floats, Floats]:
         """Median of the key's last few amounts, and how far this one is from it: ``(N,)``."""
         over = self._rows.spec.usual_over
@@ -192,36 +193,15 @@ class KeyHistory:
 
     def _distinct(self, column: str, start: Ints) -> Ints:
         # A value counts from a row on that has it until the next, or until that row is gone.
-        value = self._rows.codes(column)[self._history.order]
+        value = self._rows.codes(column)[self._history.row]
         in_order = np.lexsort((value, self._history.key))
         same = (np.diff(value[in_order]) == 0) & (np.diff(self._history.key[in_order]) == 0)
         position = np.arange(len(start))
         again = np.full(len(start), len(start))
         again[in_order[:-1][same]] = in_order[1:][same]
-        gone = np.searchsorted(start, position, side="right")
+        gone = n_up_to(start, position)
         gone = np.where(value < 0, position, np.minimum(gone, again))  # a null is no value
         return covering(position, gone, len(start))
-
-
-_LABEL_AGGREGATES = frozenset(
-    {
-        Aggregate.FRAUD_COUNT,
-        Aggregate.FRAUD_RATE,
-        Aggregate.LAST_LABEL,
-        Aggregate.FRAUD_AGE,
-        Aggregate.FRAUD_RUN_AGE,
-    }
-)
-
-
-def _apart(codes: Ints) -> Ints:
-    """``codes`` with another one for each -1: rows without a key share no history."""
-    absent = codes < 0
-    if not absent.any():
-        return codes
-    apart = codes.copy()
-    apart[absent] = codes.max() + 1 + np.arange(np.count_nonzero(absent))
-    return apart
 
 
 def _counts(values: Ints) -> Ints:

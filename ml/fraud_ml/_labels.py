@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from fraud_ml import _formulas
-from fraud_ml._windows import Floats, History, Ints, covering, highest_covering
+from fraud_ml._once import once
+from fraud_ml._windows import Floats, History, Ints, covering, highest_covering, n_up_to
 
 _NEVER = 2**62
 
@@ -19,25 +19,38 @@ _NEVER = 2**62
 class KnownFrauds:
     """Spans of time in which a transaction is known to be a fraud. Shape ``(E,)`` each."""
 
-    row: Ints
+    at: Ints
+    """The transaction: its row, or its position in a history."""
     since: Ints
     """The first instant at which it is known."""
     until: Ints
     """The first instant at which it is known not to be one, after all."""
 
     @classmethod
+    def none(cls) -> KnownFrauds:
+        """No known frauds: shapes ``(0,)``."""
+        nothing = np.empty(0, dtype=np.int64)
+        return cls(at=nothing, since=nothing, until=nothing)
+
+    @classmethod
     def of(cls, transactions: pa.Table, labels: pa.Table, resolution: int) -> KnownFrauds:
         """What ``labels`` say about ``transactions``: of each, the newest known label counts."""
-        known = labels.filter(
-            pc.and_(labels.column("is_fraud").is_valid(), labels.column("labelled_at").is_valid())
+        says_fraud = pc.fill_null(labels.column("is_fraud"), fill_value=False)
+        is_known = pc.and_(
+            labels.column("is_fraud").is_valid(), labels.column("labelled_at").is_valid()
         )
-        ever_fraud = known.filter(known.column("is_fraud")).column("transaction_id")
-        known = known.filter(pc.is_in(known.column("transaction_id"), value_set=ever_fraud))
-        row = pc.index_in(
-            known.column("transaction_id"), value_set=transactions.column("transaction_id")
-        )
-        known = known.filter(row.is_valid())
-        rows = row.drop_null().to_numpy().astype(np.int64)
+        ids = labels.column("transaction_id")
+        all_ids = transactions.column("transaction_id")
+        if ids.equals(all_ids):  # row by row with the transactions, as they usually are
+            rows = np.flatnonzero(pc.and_(is_known, says_fraud).to_numpy())
+            known = labels.take(rows)
+        else:
+            ever_fraud = ids.filter(pc.and_(is_known, says_fraud))
+            known = labels.filter(pc.and_(is_known, pc.is_in(ids, value_set=ever_fraud)))
+            looked_for = np.flatnonzero(pc.is_in(all_ids, value_set=ever_fraud).to_numpy())
+            found = pc.index_in(known.column("transaction_id"), value_set=all_ids.take(looked_for))
+            known = known.filter(found.is_valid())
+            rows = looked_for[found.drop_null().to_numpy()]
         labelled_at = known.column("labelled_at").cast(pa.int64()).to_numpy()
         since = -(-labelled_at // resolution)
         in_order = np.lexsort((labelled_at, rows))
@@ -46,7 +59,28 @@ class KnownFrauds:
         until = np.full(len(rows), _NEVER)
         again = rows[1:] == rows[:-1]
         until[:-1][again] = since[1:][again]
-        return cls(row=rows[is_fraud], since=since[is_fraud], until=until[is_fraud])
+        return cls(at=rows[is_fraud], since=since[is_fraud], until=until[is_fraud])
+
+    def in_blocks(self, row: Ints, blocks: list[slice]) -> list[KnownFrauds]:
+        """Those of each block of positions, :attr:`at` counted from its start.
+
+        Args:
+            row: the row at each position, all of them: shape ``(N,)``.
+            blocks: of positions, ascending.
+        """
+        position = np.empty_like(row)
+        position[row] = np.arange(len(row))
+        at = position[self.at]
+        in_order = np.argsort(at, kind="stable")
+        at, since, until = at[in_order], self.since[in_order], self.until[in_order]
+        starts = np.searchsorted(at, [block.start for block in blocks])
+        stops = np.searchsorted(at, [block.stop for block in blocks])
+        return [
+            KnownFrauds(
+                at=at[start:stop] - block.start, since=since[start:stop], until=until[start:stop]
+            )
+            for block, start, stop in zip(blocks, starts, stops, strict=True)
+        ]
 
 
 @dataclass(frozen=True)
@@ -70,12 +104,12 @@ class LabelWindow:
     def last_label(self) -> Floats:
         """Share of known frauds at the window's last instant, 0 where it is empty: ``(N,)``."""
         position, enter, leave = self._spans
-        group_end = self.history.first_since(position, self.history.instant[position] + 1)
+        group_end = self.history.first_since(position, 1)
         enter = np.maximum(enter, np.searchsorted(self.stop, group_end, side="left"))
         leave = np.minimum(leave, np.searchsorted(self.stop, group_end, side="right"))
         frauds = covering(enter, leave, len(self.start))
         last = np.maximum(self.stop - 1, 0)
-        count = self.stop - np.searchsorted(self.history.place, self.history.place[last])
+        count = self.stop - self.history.instant_start[last]
         return _formulas.ratio(frauds, np.where(self.stop > self.start, count, 0))
 
     def last_fraud(self) -> Ints:
@@ -89,11 +123,9 @@ class LabelWindow:
         A run is a number of instants in a row, up to the window's last, with a known fraud each.
         """
         n = len(self.start)
-        place = self.history.place
-        group_end = np.append(np.flatnonzero(place[1:] != place[:-1]) + 1, n)
-        group_start = np.append(0, group_end[:-1])
-        seen = np.searchsorted(self.stop, group_end, side="left")
-        gone = np.searchsorted(self.start, group_start, side="right")
+        group_start, group_end = self.history.instants
+        seen = n_up_to(self.stop, group_end - 1)
+        gone = n_up_to(self.start, group_start)
 
         # A group is clean wherever it is seen and no span of one of its frauds covers it.
         position, enter, leave = self._spans
@@ -117,16 +149,16 @@ class LabelWindow:
         )
         return np.maximum(clean_end, self.start)
 
-    @cached_property
+    @once
     def _spans(self) -> tuple[Ints, Ints, Ints]:
         """Of each known fraud: its position, and the positions that see it as one: ``(E,)``."""
         history = self.history
-        position = history.position[self.frauds.row]
+        position = self.frauds.at
         instant = history.instant[position]
-        enter = history.first_since(position, np.maximum(instant + self.delay, self.frauds.since))
-        leave = history.first_since(
-            position, np.minimum(instant + self.delay + self.window, self.frauds.until)
-        )
+        seen = min(self.delay, history.reach)
+        gone = min(self.delay + self.window, history.reach)
+        enter = history.first_since(position, (self.frauds.since - instant).clip(seen, gone))
+        leave = history.first_since(position, (self.frauds.until - instant).clip(0, gone))
         # Known or not, a transaction's own label is none of its features.
         enter = np.maximum(enter, position + 1)
         return position, enter, np.maximum(enter, leave)

@@ -1,104 +1,166 @@
 """Trailing windows over the history of each key, for all rows at once.
 
-Moments are numbered: the distinct times of all rows, in order. With ``key * (moments + 1) +
-moment`` as one integer, "this key's rows since that moment" becomes a range of one sorted array,
-found by binary search: no loop over rows or keys, no overflow below 3e9 rows whatever the span of
-time.
+A window is a range of *positions*, the rows by key and then time. Its ends are found by binary
+search among the times of all positions, in a row: those of a key after those of the key before,
+with a gap between them that no window reaches over. No loop over rows or keys.
 
-A window is a range of *positions*, the rows by key and then time. Both its ends only ever grow
-from one position of a key to the next, so that the positions that see a given row are a range
-too; what a window holds is then a sum over changes at the ends of such ranges.
+Both ends only ever grow from one position of a key to the next, so that the positions that see a
+given row are a range too; what a window holds is then a sum over changes at the ends of such
+ranges.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
+from fraud_ml._once import once
+
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+
+_BLOCK = 2**15  # rows: what is computed about them stays in a core's cache
+
+
+@dataclass(frozen=True)
+class KeyOrder:
+    """The rows of all keys, key by key, those of each in order of arrival: shape ``(N,)``."""
+
+    row: Ints
+    """The row at each position."""
+    is_first: Bools
+    """Whether a position is the first of its key."""
+
+    @classmethod
+    def of(cls, codes: Sequence[Ints]) -> KeyOrder:
+        """The order by keys that are tuples of ``codes``, each 0, 1, ...: shape ``(N,)`` each."""
+        row = _in_order(codes[-1])
+        for column in codes[-2::-1]:
+            row = row.take(_in_order(column.take(row)))
+        is_first = np.zeros(len(row), dtype=bool)
+        is_first[:1] = True
+        for column in codes:
+            in_order = column.take(row)
+            is_first[1:] |= in_order[1:] != in_order[:-1]
+        return cls(row=row, is_first=is_first)
+
+    def blocks(self, reach: int) -> list[slice]:
+        """Positions of whole keys, of about as many rows each.
+
+        Few enough that what :attr:`History.place` sums up, at most ``reach + 1`` a row, is far
+        from overflow; the times of a single key alone span less than 2^59.
+        """
+        n = len(self.row)
+        size = max(1, min(_BLOCK, 2**61 // (reach + 1)))
+        starts = np.append(np.flatnonzero(self.is_first), n)
+        cuts = np.unique(starts[np.searchsorted(starts, np.arange(0, n + size, size).clip(0, n))])
+        return [slice(*ends) for ends in zip(cuts[:-1].tolist(), cuts[1:].tolist(), strict=True)]
+
+
+def _in_order(codes: Ints) -> Ints:
+    """What sorts ``codes`` and leaves equal ones in order: shape ``(N,)``."""
+    # NumPy sorts numbers of 16 bits, and none longer, in linear time.
+    order = np.argsort((codes & 0xFFFF).astype(np.uint16), kind="stable")
+    for shift in range(16, int(codes.max(initial=0)).bit_length(), 16):
+        digit = (codes >> shift).astype(np.uint16)
+        order = order.take(np.argsort(digit.take(order), kind="stable"))
+    return order
 
 
 @dataclass(frozen=True)
 class History:
-    """The rows of every key, in time order. Arrays have one entry a row: shape ``(N,)``.
+    """The rows of some keys, in time order. Arrays have one entry a row: shape ``(N,)``.
 
-    Times are counted in instants, multiples of the spec's resolution.
+    Times are counted in instants, multiples of the spec's resolution. Windows speak in positions.
     """
 
-    order: Ints
-    """Rows by key, then arrival; the windows below speak in positions in this order."""
-    key: Ints
-    """Key of each position: 0, 1, ..., ascending."""
-    moments: Ints
-    """The instants at which anything happens, ascending: shape ``(M,)``."""
-    place: Ints
-    """``key * (M + 1) + moment`` of each position: ascending."""
+    row: Ints
+    """The row at each position."""
+    is_first: Bools
+    """Whether a position is the first of its key."""
+    instant: Ints
+    """Time of each position: ascending within a key."""
+    reach: int
+    """No window reaches back further than that, at least 1."""
 
     @classmethod
-    def of(cls, instant: Ints, key: Ints) -> History:
-        """The history of rows at ``instant`` whose keys are ``key``, in order of arrival.
+    def of(cls, row: Ints, is_first: Bools, instant: Ints, reach: int) -> History:
+        """The history of ``row``, which happened at ``instant``.
 
         A row older than its key's newest counts as if it happened with the newest.
         """
-        moments, moment = _moments(instant)
-        order = np.argsort(key, kind="stable")
-        key = key[order]
-        place = np.maximum.accumulate(key * (len(moments) + 1) + moment[order])
-        return cls(order=order, key=key, moments=moments, place=place)
+        late = np.diff(instant) < 0
+        if (late & ~is_first[1:]).any():
+            moments, moment = np.unique(instant, return_inverse=True)
+            before = (np.cumsum(is_first) - 1) * len(moments)
+            instant = moments[np.maximum.accumulate(before + moment) - before]
+        return cls(row=row, is_first=is_first, instant=instant, reach=reach)
 
-    @cached_property
-    def moment(self) -> Ints:
-        """Number of the moment of each position."""
-        return self.place - self.key * (len(self.moments) + 1)
+    @once
+    def place(self) -> Ints:
+        """Time of each position since the first, as far as windows see: ascending.
 
-    @cached_property
-    def instant(self) -> Ints:
-        """Time of each position."""
-        return self.moments[self.moment]
+        Whatever lies out of each other's reach, other keys above all, is just out of it.
+        """
+        steps = np.minimum(np.diff(self.instant), self.reach + 1)
+        steps[self.is_first[1:]] = self.reach + 1
+        place = np.zeros(len(self.instant), dtype=np.int64)
+        np.cumsum(steps, out=place[1:])
+        return place
 
-    @cached_property
-    def position(self) -> Ints:
-        """Position of each row."""
-        position = np.empty_like(self.order)
-        position[self.order] = np.arange(len(position))
-        return position
+    @once
+    def key(self) -> Ints:
+        """Key of each position: 0, 1, ..., ascending."""
+        return np.cumsum(self.is_first) - 1
 
-    @cached_property
+    @once
     def first(self) -> Ints:
         """Of each position, the first of its key."""
-        return np.searchsorted(self.key, self.key)
+        return np.flatnonzero(self.is_first).take(self.key)
+
+    @once
+    def instant_start(self) -> Ints:
+        """Of each position, the first of its key at the same time."""
+        return np.flatnonzero(self._begins_instant).take(np.cumsum(self._begins_instant) - 1)
+
+    @once
+    def instants(self) -> tuple[Ints, Ints]:
+        """First position of each instant of a key, and one past its last: shape ``(G,)``."""
+        starts = np.flatnonzero(self._begins_instant)
+        return starts, np.append(starts[1:], len(self.row))
+
+    @once
+    def _begins_instant(self) -> Bools:
+        begins = np.ones(len(self.row), dtype=bool)
+        begins[1:] = self.place[1:] != self.place[:-1]
+        return begins
 
     def first_after(self, delay: int) -> Ints:
         """Of each position, that of its key's first row later than ``t - delay``."""
-        moments_until = np.searchsorted(self.moments, self.moments - delay, side="right")
-        return np.searchsorted(
-            self.place, self.key * (len(self.moments) + 1) + moments_until[self.moment]
-        )
+        return n_up_to(self.place, self.place - min(delay, self.reach))
 
-    def first_since(self, position: Ints, instant: Ints) -> Ints:
-        """Of the key at each ``position``, its first row at ``instant`` or later: ``(E,)``."""
-        moment = np.searchsorted(self.moments, instant)
-        return np.searchsorted(self.place, self.key[position] * (len(self.moments) + 1) + moment)
+    def first_since(self, position: Ints, wait: Ints | int) -> Ints:
+        """Of the key at each ``position``, its first row at ``t + wait`` or later: ``(E,)``.
 
-    def to_rows(self, by_position: npt.NDArray[np.generic]) -> Floats:
-        """Values by position, put back into the order of rows, as ``float64``."""
-        by_row = np.empty(len(by_position), dtype=np.float64)
-        by_row[self.order] = by_position
-        return by_row
+        ``wait`` is from 0 to ``reach``.
+        """
+        return np.searchsorted(self.place, self.place[position] + wait)
 
 
-def _moments(instant: Ints) -> tuple[Ints, Ints]:
-    steps = np.diff(instant)
-    if (steps < 0).any():
-        moments, moment = np.unique(instant, return_inverse=True)
-        return moments, moment
-    new = np.ones(len(instant), dtype=bool)
-    new[1:] = steps > 0
-    return instant[new], np.cumsum(new) - 1
+def n_up_to(values: Ints, bounds: Ints) -> Ints:
+    """Of each of ``bounds``, how many of ``values`` are at most that: the shape of ``bounds``.
+
+    Both are ascending and less than 2^62 in size. Merging them takes half the time of a binary
+    search a bound.
+    """
+    merged = np.concatenate([2 * values, 2 * bounds + 1])
+    merged.sort(kind="stable")  # alone among the kinds makes use of what is sorted already
+    is_bound = (merged & 1).astype(bool)
+    return np.flatnonzero(is_bound) - np.arange(len(bounds))
 
 
 def covering(start: Ints, stop: Ints, n: int) -> Ints:

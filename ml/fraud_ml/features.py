@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
-from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +15,7 @@ import pyarrow as pa
 
 from fraud_ml import _column_values, _key_history
 from fraud_ml._columns import microseconds
-from fraud_ml._key_history import KeyHistory
+from fraud_ml._key_blocks import KeyBlocks
 from fraud_ml._labels import KnownFrauds
 from fraud_ml._windows import Floats, Ints
 from fraud_ml.errors import DataError
@@ -29,6 +30,7 @@ from fraud_ml.feature_spec import (
 
 _DAY = microseconds(dt.timedelta(days=1))
 _HOUR = microseconds(dt.timedelta(hours=1))
+_THREADS = min(os.cpu_count() or 1, 8)  # each needs some 20 MB
 
 
 def compute_features(
@@ -99,8 +101,17 @@ def compute_features(
             "transactions are not sorted by timestamp; pass them through"
             " normalise_transactions first, or say that they are in arrival_order"
         )
-    with ThreadPoolExecutor() as pool:  # NumPy lets go of the interpreter's lock while it works
-        columns = dict(chain.from_iterable(pool.map(rows.compute_all, _by_key(spec.features))))
+    columns = {
+        feature.name: rows.compute(feature)
+        for feature in spec.features
+        if not isinstance(feature, WindowFeature)
+    }
+    with ThreadPoolExecutor(_THREADS) as pool:  # NumPy lets go of the interpreter's lock
+        keys = list(pool.map(rows.of_key, _by_key(spec.features)))
+        computing = [pool.map(key.compute, range(len(key))) for key in keys]
+        for key, blocks in zip(keys, computing, strict=True):
+            deque(blocks, maxlen=0)  # waits until all are computed
+            columns |= dict(zip(key.names, pool.map(key.take, key.names), strict=True))
     return pa.table({name: columns[name] for name in spec.names})
 
 
@@ -115,12 +126,12 @@ def feature_matrix(features: pa.Table) -> npt.NDArray[np.float32]:
     return matrix
 
 
-def _by_key(features: tuple[Feature, ...]) -> list[list[Feature]]:
-    """Features that share intermediate results, each group for one thread."""
-    groups: dict[tuple[str, ...], list[Feature]] = {}
+def _by_key(features: tuple[Feature, ...]) -> list[list[WindowFeature]]:
+    """Features that share intermediate results."""
+    groups: dict[tuple[str, ...], list[WindowFeature]] = {}
     for feature in features:
-        key = feature.columns if isinstance(feature, WindowFeature) else ()
-        groups.setdefault(key, []).append(feature)
+        if isinstance(feature, WindowFeature):
+            groups.setdefault(feature.columns, []).append(feature)
     return list(groups.values())
 
 
@@ -133,27 +144,22 @@ class _Rows:
         self.spec = spec
         self.time: Ints = transactions.column("timestamp").cast(pa.int64()).to_numpy()
         self._resolution = microseconds(spec.resolution)
-        self._histories: dict[tuple[str, ...], KeyHistory] = {}
         self._codes: dict[str, Ints] = {}
 
-    def compute_all(self, features: list[Feature]) -> list[tuple[str, Floats]]:
-        """Names and values of features that no other thread computes."""
-        return [(feature.name, self._compute(feature)) for feature in features]
-
-    def _compute(self, feature: Feature) -> Floats:
+    def compute(self, feature: RowFeature | ColumnFeature) -> Floats:
         """The feature's values: shape ``(N,)``."""
-        if isinstance(feature, RowFeature):
-            return _ROW_VALUES[feature.value](self)
         if isinstance(feature, ColumnFeature):
             return _column_values.column_of_table(self._transactions, feature)
-        if feature.columns not in self._histories:
-            instant = self.time // self._resolution
-            self._histories[feature.columns] = KeyHistory(self, instant, feature.columns)
-        values = self._histories[feature.columns].compute(feature)
-        if any(self._transactions.column(column).null_count for column in feature.columns):
-            absent = np.any([self.codes(column) < 0 for column in feature.columns], axis=0)
-            return np.where(absent, np.nan, values)
-        return values
+        return _ROW_VALUES[feature.value](self)
+
+    def of_key(self, features: list[WindowFeature]) -> KeyBlocks:
+        """What computes ``features``, all of the same key."""
+        return KeyBlocks(self, features)
+
+    @cached_property
+    def instant(self) -> Ints:
+        """Shape ``(N,)``."""
+        return self.time if self._resolution == 1 else self.time // self._resolution
 
     def codes(self, column: str) -> Ints:
         """The values of a column as 0, 1, ..., and -1 where it is null: shape ``(N,)``."""

@@ -3,6 +3,7 @@ import itertools
 import math
 import statistics
 from fractions import Fraction
+from unittest import mock
 
 import numpy as np
 import pyarrow as pa
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from fraud_ml import _windows
 from fraud_ml.errors import DataError
 from fraud_ml.feature_spec import (
     DEFAULT_SPEC,
@@ -280,6 +282,31 @@ def test_a_late_row_counts_as_if_it_happened_with_its_keys_newest(payments, reso
     assert_are_the_plain_definitions(features, arrived, labels, spec)
 
 
+@settings(max_examples=50)
+@given(
+    payments=st.lists(PAYMENT, min_size=1, max_size=20),
+    corrections=st.lists(CORRECTION, max_size=5),
+    size=st.integers(1, 8),
+)
+def test_values_do_not_depend_on_which_keys_are_computed_together(payments, corrections, size):
+    transactions, labels = stream(payments)
+    labels = corrected(labels, transactions, corrections)
+    spec = every_feature(dt.timedelta(minutes=30))
+    features = compute_features(transactions, labels, spec)
+    with mock.patch.object(_windows, "_BLOCK", size):
+        assert compute_features(transactions, labels, spec).equals(features)
+
+
+def test_windows_of_millennia_over_many_keys_are_counted_right():
+    millennium = 365_250 * 24  # hours
+    payments = [(hour, str(who), 0, 1.0, None) for hour in (0, 7 * millennium) for who in range(99)]
+    transactions, labels = stream(payments)
+    for window, expected in ((6, 1), (8, 2)):
+        spec = hours_of(Aggregate.COUNT, window=window * millennium, key=Key.CUSTOMER)
+        counts = compute_features(transactions, labels, spec)["f"].to_pylist()
+        assert counts == [1] * 99 + [expected] * 99
+
+
 @given(
     payments=st.lists(PAYMENT, min_size=2, max_size=20),
     future=st.lists(PAYMENT, min_size=20, max_size=20),
@@ -392,7 +419,7 @@ def test_a_column_that_is_not_there_is_named_with_its_feature():
         compute_features(transactions, labels, spec)
 
 
-def test_the_default_spec_holds_the_handbooks_features_and_ten_more():
+def test_the_default_spec_holds_the_handbooks_features_and_fifteen_more():
     transactions, labels = stream([(hour, "ann", 0, 1.0, None) for hour in range(3)])
     features = compute_features(transactions, labels, DEFAULT_SPEC)
     handbook = compute_features(transactions, labels, HANDBOOK_SPEC)

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fraud_ml._windows import PrefixSums
+from fraud_ml._windows import KeyOrder, PrefixSums, n_up_to
 
 AMOUNTS = st.lists(st.floats(0, 1e12), min_size=1, max_size=30)
 
@@ -33,3 +33,33 @@ def test_sums_stay_right_where_prefix_sums_wrap_around():
     last = np.array([len(values)])
     assert sums.between(last - 3, last) == 27e12
     assert (sums.limbs[0] < 0).any()
+
+
+@given(st.lists(st.tuples(st.sampled_from([0, 1, 2**16, 2**33 + 1]), st.integers(0, 2))))
+def test_rows_are_ordered_by_key_and_those_of_a_key_by_arrival(keys):
+    columns = [np.array([key[at] for key in keys], dtype=np.int64) for at in (0, 1)]
+    order = KeyOrder.of(columns)
+    assert order.row.tolist() == sorted(range(len(keys)), key=lambda row: keys[row])
+    in_order = [keys[row] for row in order.row]
+    assert order.is_first.tolist() == [
+        at == 0 or in_order[at - 1] != key for at, key in enumerate(in_order)
+    ]
+
+
+@given(st.lists(st.integers(1, 5), max_size=20), st.integers(50, 62))
+def test_blocks_hold_whole_keys_and_too_few_to_overflow(lengths, bits):
+    order = KeyOrder.of([np.repeat(np.arange(len(lengths)), lengths)])
+    blocks = order.blocks(2**bits)
+    covered = [position for block in blocks for position in range(block.start, block.stop)]
+    assert covered == list(range(len(order.row)))
+    for block in blocks:
+        assert order.is_first[block.start]
+        n_keys = order.is_first[block].sum()
+        assert n_keys == 1 or (block.stop - block.start - 5) * (2**bits + 1) < 2**61
+
+
+@given(st.lists(st.integers(-(2**61), 2**61)), st.lists(st.integers(-(2**61), 2**61)))
+def test_counting_by_merging_is_a_binary_search(values, bounds):
+    values, bounds = (np.array(sorted(many), dtype=np.int64) for many in (values, bounds))
+    expected = np.searchsorted(values, bounds, side="right")
+    assert n_up_to(values, bounds).tolist() == expected.tolist()

@@ -1,0 +1,160 @@
+"""The features of the default spec in Polars: rolling expressions, and one join as of a time.
+
+It knows what `compute_features` must not assume: of the transactions up to `DELAY` ago, all labels
+are known, and none is ever corrected.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import polars as pl
+
+RESOLUTION = "10m"
+DELAY = pl.duration(days=7, minutes=10)
+LABEL_DAYS = 30
+UNSEEN = pl.duration(days=7 + LABEL_DAYS, minutes=10)
+
+
+def compute(payments: pl.DataFrame) -> pl.DataFrame:
+    """The 25 features, in the order of `payments`, which is by time."""
+    at = pl.col("timestamp").dt.truncate(RESOLUTION)
+    # Tells rows of an instant apart, in less time than there is between instants.
+    moment = at + (pl.col("timestamp") - at) / 100
+    prepared = (
+        payments.lazy()
+        .with_columns(
+            at=at,
+            moment=moment,
+            one=pl.lit(1, pl.Int64),
+            is_fraud=pl.col("is_fraud").cast(pl.Int64),
+            number=pl.int_range(pl.len(), dtype=pl.Int64).over("customer_id"),
+            row=pl.int_range(pl.len(), dtype=pl.Int64),
+        )
+        .with_columns(ends=pl.col("at") - DELAY)
+    )
+    joined = (
+        prepared.join(_usual(prepared), on=["customer_id", "number"], how="left")
+        .sort("ends", "row")
+        .join_asof(
+            _instants(prepared),
+            left_on="ends",
+            right_on="last",
+            by="terminal_id",
+            check_sortedness=False,  # Polars cannot, with `by`; both are sorted
+        )
+        .sort("row")
+        .with_columns(amount_to_median=_ratio(pl.col("amount"), pl.col("usual")))
+    )
+    return joined.select([*_of_row(), *_of_customer(), *_of_terminal()]).collect()
+
+
+def _usual(payments: pl.LazyFrame) -> pl.LazyFrame:
+    """The median of a customer's last 32 amounts before each, and the distance from it."""
+    amount = pl.col("amount")
+    return (
+        payments.select("customer_id", "number", "amount")
+        .sort("customer_id", "number")
+        .rolling("number", period="32i", closed="left", offset="-32i", group_by="customer_id")
+        .agg(usual=amount.median(), distance=(amount - amount.median()).abs().median())
+    )
+
+
+def _instants(payments: pl.LazyFrame) -> pl.LazyFrame:
+    """Of each instant of a terminal: its share of frauds, the last with any, its run's start."""
+    has_fraud = pl.col("share") > 0
+    begins_run = has_fraud & ~has_fraud.shift(fill_value=False).over("terminal_id")
+    return (
+        payments.group_by("terminal_id", last="at")
+        .agg(share=pl.col("is_fraud").mean())
+        .sort("last")
+        .with_columns(
+            last_fraud=pl.when(has_fraud).then("last").forward_fill().over("terminal_id"),
+            run_start=pl.when(begins_run).then("last").forward_fill().over("terminal_id"),
+        )
+    )
+
+
+def _of_row() -> list[pl.Expr]:
+    timestamp = pl.col("timestamp").dt
+    return [
+        pl.col("amount"),
+        (timestamp.weekday() >= 6).cast(pl.Float64).alias("is_weekend"),
+        (timestamp.hour() <= 6).cast(pl.Float64).alias("is_night"),
+    ]
+
+
+def _of_customer() -> list[pl.Expr]:
+    one, amount, to_median = pl.col("one"), pl.col("amount"), pl.col("amount_to_median")
+    expressions = []
+    for days in (1, 7, 30):
+        count = _over_customer(one.rolling_sum_by, days)
+        mean = _over_customer(amount.rolling_mean_by, days)
+        expressions += [
+            count.alias(f"customer_count_{days}d"),
+            mean.alias(f"customer_mean_amount_{days}d"),
+        ]
+    usual = pl.col("usual").fill_null(0)
+    scale = pl.max_horizontal(1.4826 * pl.col("distance").fill_null(0), 0.1 * usual)
+    return [
+        *expressions,
+        to_median.alias("customer_amount_to_median"),
+        _ratio(amount - usual, scale).alias("customer_amount_robust_z"),
+        _over_customer(to_median.rolling_max_by, 14).alias("customer_max_amount_to_median_14d"),
+        _seconds(pl.col("at") - pl.col("at").first().over("customer_id")).alias(
+            "customer_history_length"
+        ),
+    ]
+
+
+def _over_customer(rolling: Callable[..., pl.Expr], days: int) -> pl.Expr:
+    # A minute less, so that the instant a whole window ago stays out.
+    window = f"{days * 24 * 60 - 1}m"
+    return rolling("moment", window_size=window, closed="right").over("customer_id")
+
+
+def _of_terminal() -> list[pl.Expr]:
+    one, is_fraud = pl.col("one"), pl.col("is_fraud")
+    expressions = []
+    for days in (1, 7, 14, 30):
+        count = _since(one, 7 + days) - _since(one, 7)
+        frauds = _since(is_fraud, 7 + days) - _since(is_fraud, 7)
+        expressions += [
+            count.alias(f"terminal_count_{days}d"),
+            _ratio(frauds, count).alias(f"terminal_fraud_rate_{days}d"),
+        ]
+    starts = pl.col("at") - UNSEEN
+    last, last_fraud, share = pl.col("last"), pl.col("last_fraud"), pl.col("share")
+    first = _over_terminal(pl.col("at").to_physical().rolling_min_by, LABEL_DAYS + 7)
+    run_start = pl.max_horizontal("run_start", first.cast(pl.Datetime("us", "UTC")))
+    return [
+        *expressions,
+        pl.when(last > starts).then(share).otherwise(0.0).alias("terminal_last_label"),
+        _age(last, starts).alias("terminal_label_gap"),
+        _age(last_fraud, starts).alias("terminal_fraud_age"),
+        pl.when((last > starts) & (share > 0))
+        .then(_seconds(pl.col("at") - run_start))
+        .otherwise(0.0)
+        .alias("terminal_fraud_run_age"),
+    ]
+
+
+def _since(column: pl.Expr, days: int) -> pl.Expr:
+    return _over_terminal(column.rolling_sum_by, days)
+
+
+def _over_terminal(rolling: Callable[..., pl.Expr], days: int) -> pl.Expr:
+    window = f"{days * 24 * 60 + 10}m"
+    return rolling("at", window_size=window, closed="right").over("terminal_id")
+
+
+def _age(then: pl.Expr, starts: pl.Expr) -> pl.Expr:
+    return _seconds(pl.when(then > starts).then(pl.col("at") - then).otherwise(UNSEEN))
+
+
+def _ratio(numerator: pl.Expr, denominator: pl.Expr) -> pl.Expr:
+    return pl.when(denominator > 0).then(numerator / denominator).otherwise(0.0)
+
+
+def _seconds(span: pl.Expr) -> pl.Expr:
+    return span.dt.total_seconds().cast(pl.Float64)
