@@ -33,8 +33,8 @@ def settle_weights(net: FraudNet) -> None:
 
 
 def _share(layer: nn.Module, shape: tuple[int, int, int, int], *, members_axis: int) -> None:
-    weight = layer.weight
-    shared = _Shared(weight.shape, weight.reshape(shape), members_axis)  # type: ignore[operator]
+    weight = layer.get_parameter("weight")
+    shared = _Shared(weight.shape, weight.reshape(shape), members_axis)
     parametrize.register_parametrization(layer, "weight", shared, unsafe=True)
 
 

@@ -170,7 +170,7 @@ class TrainingLoop:
             torch.split(self._rows.fold, _ROWS_AT_ONCE),
             strict=True,
         ):
-            logits = self._net.member_logits(x).unflatten(0, (-1, members))  # (G, M, B)
+            logits = self._net.member_logits(x).view(-1, members, len(x))  # (G, M, B)
             own = logits.gather(0, fold.expand(1, members, -1))[0]
             parts.append(mean_logit(own))
         return torch.cat(parts).cpu().numpy()

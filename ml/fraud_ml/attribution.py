@@ -61,14 +61,15 @@ class Attributor:
         # Back through the layers: what a unit's change added to the log-odds, per unit of change.
         gradient = share[..., None] * net.last.weight.transpose(1, 2)  # (K, B, W)
         slopes = [_slopes(*both) for both in zip(forward.before, usual.before, strict=True)]
-        for layer, slope in zip(reversed(net.hidden), reversed(slopes[1:]), strict=True):
-            gradient = torch.bmm(gradient * slope, layer.weight.transpose(1, 2))
+        for layer, slope in zip(list(net.hidden)[::-1], slopes[:0:-1], strict=True):
+            weight = layer.get_parameter("weight")
+            gradient = torch.bmm(gradient * slope, weight.transpose(1, 2))
         gradient = gradient * slopes[0]
-        groups = net.config.n_groups
-        side_by_side = gradient.unflatten(0, (groups, -1)).transpose(1, 2).flatten(2)
+        shape = (net.config.n_groups, net.config.n_members, *gradient.shape[1:])
+        side_by_side = gradient.view(shape).transpose(1, 2).flatten(2)  # (G, B, M * W)
         gradient = torch.bmm(side_by_side, net.first.weight.transpose(1, 2))  # (G, B, F * E)
         change = gradient * (forward.embedded - usual.embedded)
-        by_feature = change.unflatten(2, (len(net.categories), -1)).sum((0, 3))
+        by_feature = change.view(*change.shape[:2], len(net.categories), -1).sum((0, 3))
         return Attribution(
             contributions=net.slope * by_feature[:, self._position],
             logits=net.slope * mean_logit(forward.logits) + net.offset,
@@ -115,5 +116,5 @@ def _shares(usual: Tensor, change: Tensor, raised: Tensor) -> Tensor:
     share = torch.tensordot(weights, of_frauds + of_others, dims=1)
     missed = raised - (share * change).sum(0)
     squares = (change * change).sum(0)
-    correction: Tensor = missed / squares.clamp(min=1e-12) * change
-    return share + correction
+    corrected: Tensor = share + missed / squares.clamp(min=1e-12) * change
+    return corrected

@@ -72,7 +72,7 @@ class NumberEmbedding(nn.Module):
         self.weight = nn.Parameter(torch.randn(n_features, config.n_pieces + 1, n_out))
         self.bias = nn.Parameter(torch.zeros(n_features, 1, n_out))
         with torch.no_grad():
-            self.weight *= config.n_pieces**-0.5
+            self.weight.mul_(config.n_pieces**-0.5)
             self.weight[:, -1] = 0  # of missing
 
     def forward(self, x: Tensor) -> Tensor:
@@ -131,7 +131,9 @@ class GroupLinear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """The layer's output, member by member."""
         product = torch.baddbmm(self.bias, x, self.weight)
-        return product.unflatten(2, (self.n_members, -1)).transpose(1, 2).flatten(0, 1)
+        groups, rows, _ = product.shape
+        by_member = product.view(groups, rows, self.n_members, -1).transpose(1, 2)
+        return by_member.flatten(0, 1)
 
 
 class MemberLinear(nn.Module):
@@ -202,12 +204,12 @@ class FraudNet(nn.Module):
 
     def embed(self, x: Tensor) -> Tensor:
         """All features' embeddings, numbers before categories: shape ``(G, B, F * E)``."""
-        embedded = self.number(x[:, self.number_columns])
+        embedded: Tensor = self.number(x[:, self.number_columns])  # (F, B, G * E)
         if len(self.category_columns):
             of_categories = self.category(x[:, self.category_columns])
             embedded = torch.cat((embedded, of_categories))
-        groups = embedded.unflatten(2, (self.config.n_groups, -1))  # (F, B, G, E)
-        return groups.permute(2, 1, 0, 3).flatten(2)
+        by_group = embedded.view(*embedded.shape[:2], self.config.n_groups, -1)
+        return by_group.permute(2, 1, 0, 3).flatten(2)
 
     def member_logits(self, x: Tensor) -> Tensor:
         """Each member's log-odds, before calibration, group by group: shape ``(G * M, B)``."""
@@ -218,7 +220,8 @@ class FraudNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The log-odds of fraud: shape ``(B,)``."""
-        return self.slope * mean_logit(self.member_logits(x)) + self.offset
+        logit: Tensor = self.slope * mean_logit(self.member_logits(x)) + self.offset
+        return logit
 
     @torch.inference_mode()
     def score(self, x: Tensor) -> Tensor:

@@ -423,7 +423,7 @@ def test_the_default_spec_holds_the_handbooks_features_and_fifteen_more():
     transactions, labels = stream([(hour, "ann", 0, 1.0, None) for hour in range(3)])
     features = compute_features(transactions, labels, DEFAULT_SPEC)
     handbook = compute_features(transactions, labels, HANDBOOK_SPEC)
-    assert features.num_columns == handbook.num_columns + 10
+    assert features.num_columns == handbook.num_columns + 15
     assert features.select(handbook.column_names).equals(handbook)
 
 
