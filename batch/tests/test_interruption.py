@@ -1,5 +1,7 @@
 """A training that is stopped from outside, for real: nothing half-written stays."""
 
+import json
+import os
 import signal
 import subprocess
 from collections.abc import Callable
@@ -43,6 +45,32 @@ def test_ctrl_c_while_it_trains_stores_nothing(
     )  # fmt: skip
     assert (status, said[:11]) == (1, "interrupted")
     assert left_in(home) == []
+
+
+def test_a_killed_training_goes_on_from_its_checkpoint(
+    tmp_path: Path, write: Callable[[pa.Table], str], rows: pa.Table
+) -> None:
+    source, state = write(rows), tmp_path / "training.pt"
+    numbers = []
+    for home, arguments in (("killed", ["--checkpoint", str(state)]), ("whole", [])):
+        command = ["--transactions", source, "--train-start", TRAIN_START, *arguments]
+        environ = {"FRAUD_HOME": str(tmp_path / home)}
+        if home == "killed":
+            with subprocess.Popen(
+                train_command(*command), env=environment(**environ), stderr=subprocess.PIPE
+            ) as process:
+                while not state.exists() and process.poll() is None:
+                    os.sched_yield()
+                process.kill()
+            assert process.returncode == -signal.SIGKILL
+            assert state.exists()
+        path = tmp_path / f"{home}.json"
+        done = run_train(*command, "--json", str(path), **environ)
+        assert done.returncode == 0, done.stderr
+        found = {row["name"]: row["value"] for row in json.loads(path.read_text())}
+        numbers.append([found[name] for name in ("ap", "auc", "cp100", "review_above")])
+    assert numbers[0] == numbers[1]
+    assert not state.exists()
 
 
 def test_a_full_disk_is_named_and_keeps_nothing(

@@ -13,6 +13,7 @@ from batch_proc import inputs, train
 from batch_proc.command import run
 from data_connector import ModelStore
 from fraud_ml.artifact import load_artifact
+from fraud_ml.policy import CapacityPolicy
 from fraud_ml.simulator import Simulation
 
 
@@ -68,6 +69,16 @@ def test_the_stored_model_is_what_was_tested(numbers: dict[str, float], home: Pa
     assert artifact.metrics == {name: numbers[name] for name in ("auc", "ap", "cp100")}
     assert artifact.lineage["train_days"] == "2018-05-05 to 2018-05-11"
     assert artifact.lineage["test_days"] == "2018-05-19 to 2018-05-25"
+    assert len(artifact.lineage["data_fingerprint"]) == 64
+    assert {"commit", "torch", "scikit-learn"} <= set(artifact.lineage)
+
+
+def test_the_stored_model_decides(numbers: dict[str, float], home: Path) -> None:
+    policy = load_artifact(ModelStore(home / "models").latest("fraud").path).policy
+    assert isinstance(policy, CapacityPolicy)
+    assert policy.review_above == numbers["review_above"]
+    assert policy.decline_above == numbers["decline_above"]
+    assert 0 < policy.review_above < policy.decline_above <= 1
 
 
 def test_a_second_training_is_a_second_version_with_the_same_numbers(
@@ -120,6 +131,7 @@ def test_without_a_start_the_last_days_are_tested(
     assert run(train.main) == 0
     artifact = load_artifact(home / "models/fraud/1")
     assert artifact.lineage["test_days"] == "2018-05-19 to 2018-05-25"
+
 
 
 def test_without_a_source_it_simulates_once(

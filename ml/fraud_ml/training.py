@@ -60,8 +60,10 @@ def train_model(
     Each group of the net leaves out a part of the customers, a different one each, and training
     stops when the average precision on what was left out stops rising. So every row trains, and
     every row validates. Customers are left out, and not the last days, because a week has few
-    frauds (its last day a few dozen), and because the customers of a test are new ones too. On
-    the scores of what was left out, slope and offset of the log-odds are fitted (Platt, 1999).
+    frauds (its last day a few dozen), and because the customers of a test are new ones too. (The
+    edges of the embeddings alone are fitted to all rows: of shuffled labels, what is left out
+    scores no better than by chance.) On the scores of what was left out, slope and offset of the
+    log-odds are fitted (Platt, 1999).
 
     The loss is plain binary cross-entropy. Weighting the rare class, or sampling it up, would teach
     the net another rate of fraud than there is, and scores would no longer be probabilities.
