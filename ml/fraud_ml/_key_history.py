@@ -81,7 +81,7 @@ class KeyHistory:
     def compute(self, feature: WindowFeature) -> Floats:
         """The feature's values, row by row: shape ``(N,)``."""
         if feature.window is None:
-            by_position = self._of_all_the_past(feature.aggregate)
+            by_position = self._of_all_the_past(feature)
         else:
             delay = microseconds(feature.delay) // self._resolution
             window = microseconds(feature.window) // self._resolution
@@ -91,12 +91,19 @@ class KeyHistory:
                 by_position = self._of_amounts(feature, delay, window)
         return self._history.to_rows(by_position)
 
-    def _of_all_the_past(self, aggregate: Aggregate) -> _Values:
-        if aggregate is Aggregate.HISTORY_LENGTH:
-            return self._seconds_since(self._history.first)
-        if aggregate is Aggregate.AMOUNT_TO_MEDIAN:
-            return self._to_usual
-        return self._usual_and_z[1]
+    def _of_all_the_past(self, feature: WindowFeature) -> _Values:
+        match feature.aggregate:
+            case Aggregate.HISTORY_LENGTH:
+                return self._seconds_since(self._history.first)
+            case Aggregate.AMOUNT_TO_MEDIAN:
+                return self._to_usual
+            case Aggregate.AMOUNT_ROBUST_Z:
+                return self._usual_and_z[1]
+        nth = np.arange(len(self._amount)) - (feature.nth or 0)
+        is_known = nth >= self._history.first
+        nth = np.where(is_known, nth, 0)
+        is_age = feature.aggregate is Aggregate.NTH_LAST_AGE
+        return np.where(is_known, self._seconds_since(nth) if is_age else self._amount[nth], np.nan)
 
     def _of_amounts(self, feature: WindowFeature, delay: int, window: int) -> _Values:
         start, stop = self._first_after(delay + window), self._stop(delay)

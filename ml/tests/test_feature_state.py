@@ -27,21 +27,28 @@ HOUR = dt.timedelta(hours=1)
 START = dt.datetime(2018, 4, 1, tzinfo=dt.UTC)
 KEYS = (Key.CUSTOMER, Key.TERMINAL, (Key.CUSTOMER, Key.TERMINAL))
 
+# Window and delay in hours, and which of the last transactions.
+SHAPES = [
+    *((window, delay, None) for window, delay in ((None, 0), (1, 0), (5, 0), (1, 2), (5, 2))),
+    *((None, 0, nth) for nth in (1, 3)),
+]
+
 
 def every_feature(resolution):
     """Every aggregate over every key, with and without a delay, in windows of hours."""
     features = [RowFeature(name=value.value, value=value) for value in RowValue]
     for key in KEYS:
         for aggregate in Aggregate:
-            for window, delay in [(None, 0), (1, 0), (5, 0), (1, 2), (5, 2)]:
+            for window, delay, nth in SHAPES:
                 try:
                     feature = WindowFeature(
-                        name=f"{key}_{aggregate}_{window}_{delay}",
+                        name=f"{key}_{aggregate}_{window}_{delay}_{nth}",
                         key=key,
                         aggregate=aggregate,
                         window=None if window is None else window * HOUR,
                         delay=delay * HOUR,
                         of=Key.TERMINAL if aggregate is Aggregate.DISTINCT else None,
+                        nth=nth,
                     )
                 except ValueError:  # an aggregate that takes no window, or needs one
                     continue
