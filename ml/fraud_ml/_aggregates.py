@@ -18,7 +18,10 @@ from fraud_ml._key_state import KeyState
 from fraud_ml.feature_spec import Aggregate
 
 Compute = Callable[[KeyState, int, int], float]
-"""From a history and two of its entries to a feature; the window is after one, up to the other."""
+"""From a history and the places of two entries to a feature; the window is after one, up to the
+other."""
+
+_COUNT = 1  # where an entry has it; its instant is at 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,12 +32,14 @@ class Shape:
     window: int
     unit: int
     """Microseconds an instant."""
+    width: int
+    """Numbers an entry has."""
     amount: int
-    """The first of the three running sums of amounts."""
+    """Where an entry has the first of the three running sums of amounts."""
     square: int
-    """The first of the four running sums of squares."""
+    """Where it has the first of the four running sums of squares."""
     unusual: int
-    """The running sum of unusual amounts."""
+    """Where it has the running sum of unusual amounts."""
     peak: int
     distinct: int
     nth: int
@@ -46,22 +51,23 @@ def compute_of(aggregate: Aggregate, shape: Shape) -> Compute:
 
 
 def _count(shape: Shape) -> Compute:  # noqa: ARG001
-    return lambda key, before, last: key.sums[0][last] - key.sums[0][before]
+    return lambda key, before, last: key.entries[last + _COUNT] - key.entries[before + _COUNT]
 
 
 def _unusual_count(shape: Shape) -> Compute:
     at = shape.unusual
-    return lambda key, before, last: key.sums[at][last] - key.sums[at][before]
+    return lambda key, before, last: key.entries[last + at] - key.entries[before + at]
 
 
 def _sum_amount(shape: Shape) -> Compute:
-    whole_at, middle_at, low_at = range(shape.amount, shape.amount + 3)
+    whole, middle, low = range(shape.amount, shape.amount + 3)
 
     def total(key: KeyState, before: int, last: int) -> float:
-        sums = key.sums
-        whole, middle, low = sums[whole_at], sums[middle_at], sums[low_at]
+        entries = key.entries
         return from_limbs(
-            whole[last] - whole[before], middle[last] - middle[before], low[last] - low[before]
+            entries[last + whole] - entries[before + whole],
+            entries[last + middle] - entries[before + middle],
+            entries[last + low] - entries[before + low],
         )
 
     return total
@@ -71,7 +77,7 @@ def _mean_amount(shape: Shape) -> Compute:
     total = _sum_amount(shape)
 
     def mean(key: KeyState, before: int, last: int) -> float:
-        count = key.sums[0][last] - key.sums[0][before]
+        count = key.entries[last + _COUNT] - key.entries[before + _COUNT]
         return total(key, before, last) / count if count else 0.0
 
     return mean
@@ -82,11 +88,10 @@ def _std_amount(shape: Shape) -> Compute:
     columns = range(shape.square, shape.square + 4)
 
     def std(key: KeyState, before: int, last: int) -> float:
-        count = key.sums[0]
-        squares = (key.sums[at][last] - key.sums[at][before] for at in columns)
-        return deviation(
-            count[last] - count[before], total(key, before, last), from_square_limbs(*squares)
-        )
+        entries = key.entries
+        count = entries[last + _COUNT] - entries[before + _COUNT]
+        squares = (entries[last + at] - entries[before + at] for at in columns)
+        return deviation(count, total(key, before, last), from_square_limbs(*squares))
 
     return std
 
@@ -96,10 +101,11 @@ def _amount_to_mean(shape: Shape) -> Compute:
     is_within = shape.delay == 0
 
     def to_mean(key: KeyState, before: int, last: int) -> float:
-        count = key.sums[0][last] - key.sums[0][before] - is_within
+        entries = key.entries
+        count = entries[last + _COUNT] - entries[before + _COUNT] - is_within
         own = limbs_of(key.amount) if is_within else (0, 0, 0)
         others = (
-            key.sums[at][last] - key.sums[at][before] - of_this
+            entries[last + at] - entries[before + at] - of_this
             for at, of_this in zip(columns, own, strict=True)
         )
         return ratio(key.amount, ratio(from_limbs(*others), count))
@@ -117,32 +123,33 @@ def _amount_robust_z(shape: Shape) -> Compute:  # noqa: ARG001
 
 def _highest(shape: Shape) -> Compute:
     at, longest = shape.peak, shape.delay + shape.window
-    return lambda key, before, last: key.peaks[at].since(key.instants[-1] - longest)  # noqa: ARG005
+    return lambda key, before, last: key.peaks[at].since(key.now - longest)  # noqa: ARG005
 
 
 def _time_since_last(shape: Shape) -> Compute:
-    unit, longest = shape.unit, (shape.delay + shape.window) * shape.unit / 1e6
+    unit, width = shape.unit, shape.width
+    longest = (shape.delay + shape.window) * shape.unit / 1e6
     is_within = shape.delay == 0
 
     def since(key: KeyState, before: int, last: int) -> float:
         # The entry of this transaction is of an earlier one only if it was there before.
         if is_within and not key.was_there:
-            last -= 1
+            last -= width
         if last <= before:
             return longest
-        return (key.instants[-1] - key.instants[last]) * unit / 1e6
+        return (key.now - key.entries[last]) * unit / 1e6
 
     return since
 
 
 def _history_length(shape: Shape) -> Compute:
     unit = shape.unit
-    return lambda key, before, last: (key.instants[-1] - key.first) * unit / 1e6  # noqa: ARG005
+    return lambda key, before, last: (key.now - key.first) * unit / 1e6  # noqa: ARG005
 
 
 def _distinct(shape: Shape) -> Compute:
     at, window = shape.distinct, shape.window
-    return lambda key, before, last: key.distinct[at].since(key.instants[-1] - window)  # noqa: ARG005
+    return lambda key, before, last: key.distinct[at].since(key.now - window)  # noqa: ARG005
 
 
 def _nth_last_amount(shape: Shape) -> Compute:
@@ -160,7 +167,7 @@ def _nth_last_age(shape: Shape) -> Compute:
     def age(key: KeyState, before: int, last: int) -> float:  # noqa: ARG001
         if len(key.last_instants) < -at:
             return nan
-        return (key.instants[-1] - key.last_instants[at]) * unit / 1e6
+        return (key.now - key.last_instants[at]) * unit / 1e6
 
     return age
 
@@ -172,7 +179,7 @@ def _fraud_count(shape: Shape) -> Compute:
         instants = key.fraud_instants
         if not instants:
             return 0
-        now = key.instants[-1]
+        now = key.now
         first = bisect_right(instants, now - longest)
         return sum(key.fraud_counts[first : bisect_right(instants, now - delay)])
 
@@ -185,20 +192,24 @@ def _fraud_rate(shape: Shape) -> Compute:
     def rate(key: KeyState, before: int, last: int) -> float:
         if not key.fraud_instants:
             return 0.0
-        count = key.sums[0]
-        return ratio(frauds(key, before, last), count[last] - count[before])
+        count = key.entries[last + _COUNT] - key.entries[before + _COUNT]
+        return ratio(frauds(key, before, last), count)
 
     return rate
 
 
-def _last_label(shape: Shape) -> Compute:  # noqa: ARG001
+def _last_label(shape: Shape) -> Compute:
+    width = shape.width
+
     def share(key: KeyState, before: int, last: int) -> float:
         if last <= before or not key.fraud_instants:
             return 0.0
-        at = bisect_left(key.fraud_instants, key.instants[last])
-        if at == len(key.fraud_instants) or key.fraud_instants[at] != key.instants[last]:
+        entries = key.entries
+        at = bisect_left(key.fraud_instants, entries[last])
+        if at == len(key.fraud_instants) or key.fraud_instants[at] != entries[last]:
             return 0.0
-        return key.fraud_counts[at] / (key.sums[0][last] - key.sums[0][last - 1])
+        count = entries[last + _COUNT] - entries[last - width + _COUNT]
+        return key.fraud_counts[at] / count
 
     return share
 
@@ -207,7 +218,7 @@ def _fraud_age(shape: Shape) -> Compute:
     unit, delay, longest = shape.unit, shape.delay, shape.delay + shape.window
 
     def age(key: KeyState, before: int, last: int) -> float:  # noqa: ARG001
-        now = key.instants[-1]
+        now = key.now
         at = bisect_right(key.fraud_instants, now - delay) - 1
         instants = longest if at < 0 else min(now - key.fraud_instants[at], longest)
         return instants * unit / 1e6
@@ -216,21 +227,23 @@ def _fraud_age(shape: Shape) -> Compute:
 
 
 def _fraud_run_age(shape: Shape) -> Compute:
-    unit = shape.unit
+    unit, width = shape.unit, shape.width
 
     def age(key: KeyState, before: int, last: int) -> float:
-        frauds, instants = key.fraud_instants, key.instants
+        frauds, entries = key.fraud_instants, key.entries
         if not frauds:
             return 0.0
-        newest = bisect_right(frauds, instants[last]) - 1
+        newest = bisect_right(frauds, entries[last]) - 1
         # As long as the run goes on, the frauds' instants are the entries', one by one; once it
         # is over, they are older.
         back = bisect_left(
-            range(min(last - before, newest + 1)),
+            range(min((last - before) // width, newest + 1)),
             True,  # noqa: FBT003
-            key=lambda steps: frauds[newest - steps] != instants[last - steps],
+            key=lambda steps: frauds[newest - steps] != entries[last - steps * width],
         )
-        return (instants[-1] - instants[last - back + 1]) * unit / 1e6 if back else 0.0
+        if not back:
+            return 0.0
+        return (key.now - entries[last - (back - 1) * width]) * unit / 1e6
 
     return age
 

@@ -1,4 +1,8 @@
-"""The running history of one value of a key: an entry for each instant at which it was seen."""
+"""The running history of one value of a key: an entry for each instant at which it was seen.
+
+An entry is a few numbers side by side in one array, because what lies together comes from memory
+together: its instant, and running sums up to and with it.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ import numpy as np
 from fraud_ml._running import Distinct, RunningMax
 from fraud_ml._usual import Usual
 
-BEFORE_ALL = -(2**62)
+_BEFORE_ALL = -(2**62)
 _FEW = 8  # entries that are not worth the work of dropping them, nor are less than a quarter
 
 
@@ -24,7 +28,7 @@ class Kept:
     ages: tuple[int, ...]
     """How many instants ago windows start and end, ascending; at the last, all is over."""
     n_sums: int
-    """Running sums an entry has; the first is the count."""
+    """Running sums an entry has beside its instant; the first is the count."""
     n_peaks: int
     """Running maxima of values of its transactions."""
     distinct_of: tuple[str, ...]
@@ -33,13 +37,18 @@ class Kept:
     """Transactions that are known one by one, this one included."""
 
     @property
+    def width(self) -> int:
+        """Numbers an entry has."""
+        return 1 + self.n_sums
+
+    @property
     def horizon(self) -> int:
         """How many instants ago a transaction leaves the last window."""
         return self.ages[-1]
 
 
 class KeyState:
-    """Entries, oldest first, in compact arrays.
+    """Entries, oldest first; where one starts in ``entries`` is its place.
 
     Sums are running sums of whole numbers, so that the difference of two entries is the exact sum
     over what lies between. The first entry has left every window, and only serves to be
@@ -49,17 +58,17 @@ class KeyState:
     __slots__ = (
         "amount",
         "distinct",
+        "entries",
         "first",
         "fraud_counts",
         "fraud_instants",
-        "instants",
         "last_amounts",
         "last_instants",
         "lasts",
+        "now",
         "peaks",
         "pending",
         "robust_z",
-        "sums",
         "to_usual",
         "usual",
         "was_there",
@@ -67,10 +76,11 @@ class KeyState:
 
     def __init__(self, kept: Kept, first: int) -> None:
         self.first = first
-        self.instants = array("q", [BEFORE_ALL])
-        self.sums = [array("q", [0]) for _ in range(kept.n_sums)]
+        self.entries = array("q", [_BEFORE_ALL, *[0] * kept.n_sums])
         self.lasts = [0] * (1 + len(kept.ages))
-        """The newest entry, and of each age the newest that is at least so old."""
+        """Place of the newest entry, and of each age that of the newest at least so old."""
+        self.now = _BEFORE_ALL
+        """The newest entry's instant."""
         self.last_instants = array("q")
         self.last_amounts = array("d")
         self.usual = Usual()
@@ -86,27 +96,30 @@ class KeyState:
         self.amount = self.to_usual = self.robust_z = 0.0
         self.was_there = False  # another one at its instant came before it
 
-    def count_in(self, now: int, values: list[int], ages: tuple[int, ...]) -> None:
+    def count_in(self, now: int, values: list[int], kept: Kept) -> None:
         """Add ``values`` to the sums at ``now``, which is not before the newest entry."""
-        instants, lasts = self.instants, self.lasts
-        self.was_there = now == instants[-1]
+        entries, lasts = self.entries, self.lasts
+        newest = lasts[0] + 1
+        self.was_there = now == self.now
         if self.was_there:
-            for column, value in zip(self.sums, values, strict=True):
-                column[-1] += value
+            for at, value in enumerate(values, newest):
+                entries[at] += value
             return
-        instants.append(now)
-        for column, value in zip(self.sums, values, strict=True):
-            column.append(column[-1] + value)
+        self.now = now
+        entries.append(now)
+        for at, value in enumerate(values, newest):
+            entries.append(entries[at] + value)
+        width = 1 + len(values)
+        lasts[0] += width
         # Each entry is passed once by each age: quicker than to search where it ends now.
-        lasts[0] += 1
-        for at, age in enumerate(ages, 1):
-            limit, last = now - age, lasts[at]
-            while instants[last + 1] <= limit:
-                last += 1
-            lasts[at] = last
+        for number, age in enumerate(kept.ages, 1):
+            limit, last = now - age, lasts[number]
+            while entries[last + width] <= limit:
+                last += width
+            lasts[number] = last
         gone = lasts[-1]
-        if gone >= _FEW and 4 * gone >= len(instants):
-            self._drop(gone)
+        if gone >= _FEW * width and 4 * gone >= len(entries):
+            self._drop(gone, width)
 
     def learn(self, now: int, horizon: int) -> None:
         """Count the frauds that are pending and known by ``now``."""
@@ -124,8 +137,7 @@ class KeyState:
     def parts(self) -> Iterator[array[int] | array[float]]:
         """Everything that is kept, array by array, but for the distinct values themselves."""
         yield array("q", [self.first])
-        yield self.instants
-        yield from self.sums
+        yield self.entries
         yield from (self.last_instants, self.last_amounts)
         yield from (self.usual.by_arrival, self.usual.by_size)
         for peak in self.peaks:
@@ -140,10 +152,12 @@ class KeyState:
     ) -> KeyState:
         """The history that had these :meth:`parts`, and these values in ``distinct``."""
         key = cls(kept, next(parts)[0])
-        key.instants = next(parts)
-        key.sums = [next(parts) for _ in key.sums]
-        now = key.instants[-1]
-        key.lasts = [bisect_right(key.instants, now - age) - 1 for age in (0, *kept.ages)]
+        key.entries = next(parts)
+        instants = key.entries[:: kept.width]
+        key.now = instants[-1]
+        key.lasts = [
+            kept.width * (bisect_right(instants, key.now - age) - 1) for age in (0, *kept.ages)
+        ]
         key.last_instants, key.last_amounts = next(parts), next(parts)
         key.usual.by_arrival, key.usual.by_size = next(parts), next(parts)
         for peak in key.peaks:
@@ -157,12 +171,11 @@ class KeyState:
         key.pending = list(zip(pending, pending, pending, strict=True))
         return key
 
-    def _drop(self, gone: int) -> None:
-        """Drop the ``gone`` oldest entries; sums start anew, so that they never overflow."""
-        del self.instants[:gone]
-        for column in self.sums:
-            del column[:gone]
-            np.frombuffer(column, dtype=np.int64)[:] -= column[0]
+    def _drop(self, gone: int, width: int) -> None:
+        """Drop all before the place ``gone``; sums start anew, so that they never overflow."""
+        del self.entries[:gone]
+        sums = np.frombuffer(self.entries, dtype=np.int64).reshape(-1, width)[:, 1:]
+        sums -= sums[0].copy()
         self.lasts = [last - gone for last in self.lasts]
 
     def _count_frauds(self, instant: int, more: int) -> None:

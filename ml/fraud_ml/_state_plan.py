@@ -51,6 +51,7 @@ class KeyPlan:
         self._looks_at_amounts = bool(aggregates & _OF_AMOUNTS)
         self._looks_at_squares = Aggregate.STD_AMOUNT in aggregates
         self._looks_at_usual = bool(aggregates & _OF_USUAL)
+        self._looks_at_unusual = Aggregate.UNUSUAL_COUNT in aggregates
         self._looks_at_z = Aggregate.AMOUNT_ROBUST_Z in aggregates
 
         spans = [self._span(feature) for _, feature in features]
@@ -67,7 +68,7 @@ class KeyPlan:
         amounts, squares = 3 * self._looks_at_amounts, 4 * self._looks_at_squares
         self.kept = Kept(
             ages=tuple(ages),
-            n_sums=1 + amounts + squares + self._looks_at_usual,
+            n_sums=1 + amounts + squares + self._looks_at_unusual,
             n_peaks=len(self._peaks),
             distinct_of=tuple(dict.fromkeys(f.of for _, f in features if f.of is not None)),
             n_last=1 + max(feature.nth or 0 for _, feature in features),
@@ -99,9 +100,10 @@ class KeyPlan:
             delay=delay,
             window=window,
             unit=self._resolution,
-            amount=1,
-            square=4,
-            unusual=self.kept.n_sums - 1,
+            width=self.kept.width,
+            amount=2,
+            square=5,
+            unusual=self.kept.width - 1,
             peak=self._peaks.index(peak) if feature.aggregate in _PEAKS else -1,
             distinct=-1 if feature.of is None else self.kept.distinct_of.index(feature.of),
             nth=feature.nth or 0,
@@ -126,7 +128,7 @@ class KeyPlan:
         key = self.keys.get(name)
         if key is None:
             key = self.keys[name] = KeyState(self.kept, instant)
-        now = max(instant, key.instants[-1])
+        now = max(instant, key.now)
         if key.pending and key.pending[0][0] <= now:
             key.learn(now, self._horizon)
         key.amount = amount
@@ -136,8 +138,10 @@ class KeyPlan:
         if self._looks_at_squares:
             values += square_limbs_of(amount)
         if self._looks_at_usual:
-            values.append(self._compare_with_usual(key, amount) > self._spec.unusual_ratio)
-        key.count_in(now, values, self.kept.ages)
+            self._compare_with_usual(key, amount)
+        if self._looks_at_unusual:
+            values.append(key.to_usual > self._spec.unusual_ratio)
+        key.count_in(now, values, self.kept)
         if self._looks_further:
             self._count_further(key, now, amount, others)
         lasts = key.lasts
@@ -145,13 +149,12 @@ class KeyPlan:
             row[at] = compute(key, lasts[start], lasts[stop])
         return now
 
-    def _compare_with_usual(self, key: KeyState, amount: float) -> float:
+    def _compare_with_usual(self, key: KeyState, amount: float) -> None:
         usual = key.usual.median()
-        key.to_usual = to_usual = ratio(amount, usual)
+        key.to_usual = ratio(amount, usual)
         if self._looks_at_z:
             key.robust_z = key.usual.robust_z(amount, usual)
         key.usual.add(amount, self._spec.usual_over)
-        return to_usual
 
     def _count_further(
         self, key: KeyState, now: int, amount: float, others: Iterable[Any]

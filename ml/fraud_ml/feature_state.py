@@ -170,7 +170,7 @@ class FeatureState:
         instant = microseconds(time - _EPOCH) // self._resolution
         forgotten = 0
         for plan in self._plans:
-            gone = {name for name, key in plan.keys.items() if key.instants[-1] < instant}
+            gone = {name for name, key in plan.keys.items() if key.now < instant}
             for name in gone:
                 del plan.keys[name]
             if gone and plan.looks_at_labels:
