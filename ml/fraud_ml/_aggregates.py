@@ -14,11 +14,11 @@ from fraud_ml._exact import (
     limbs_of,
     ratio,
 )
-from fraud_ml._key_state import KeyState
+from fraud_ml._key_state import KeyState, Newest
 from fraud_ml.feature_spec import Aggregate
 
-Compute = Callable[[KeyState, int, int], float]
-"""From a history and the places of two entries to a feature; the window is after one, up to the
+Compute = Callable[[KeyState, Newest, int, int], float]
+"""From a history, its newest transaction and the places of two entries to a feature; the window is after one, up to the
 other."""
 
 _COUNT = 1  # where an entry has it; its instant is at 0
@@ -51,18 +51,18 @@ def compute_of(aggregate: Aggregate, shape: Shape) -> Compute:
 
 
 def _count(shape: Shape) -> Compute:  # noqa: ARG001
-    return lambda key, before, last: key.entries[last + _COUNT] - key.entries[before + _COUNT]
+    return lambda key, newest, before, last: key.entries[last + _COUNT] - key.entries[before + _COUNT]
 
 
 def _unusual_count(shape: Shape) -> Compute:
     at = shape.unusual
-    return lambda key, before, last: key.entries[last + at] - key.entries[before + at]
+    return lambda key, newest, before, last: key.entries[last + at] - key.entries[before + at]
 
 
 def _sum_amount(shape: Shape) -> Compute:
     whole, middle, low = range(shape.amount, shape.amount + 3)
 
-    def total(key: KeyState, before: int, last: int) -> float:
+    def total(key: KeyState, newest: Newest, before: int, last: int) -> float:
         entries = key.entries
         return from_limbs(
             entries[last + whole] - entries[before + whole],
@@ -76,9 +76,9 @@ def _sum_amount(shape: Shape) -> Compute:
 def _mean_amount(shape: Shape) -> Compute:
     total = _sum_amount(shape)
 
-    def mean(key: KeyState, before: int, last: int) -> float:
+    def mean(key: KeyState, newest: Newest, before: int, last: int) -> float:
         count = key.entries[last + _COUNT] - key.entries[before + _COUNT]
-        return total(key, before, last) / count if count else 0.0
+        return total(key, newest, before, last) / count if count else 0.0
 
     return mean
 
@@ -87,11 +87,11 @@ def _std_amount(shape: Shape) -> Compute:
     total = _sum_amount(shape)
     columns = range(shape.square, shape.square + 4)
 
-    def std(key: KeyState, before: int, last: int) -> float:
+    def std(key: KeyState, newest: Newest, before: int, last: int) -> float:
         entries = key.entries
         count = entries[last + _COUNT] - entries[before + _COUNT]
         squares = (entries[last + at] - entries[before + at] for at in columns)
-        return deviation(count, total(key, before, last), from_square_limbs(*squares))
+        return deviation(count, total(key, newest, before, last), from_square_limbs(*squares))
 
     return std
 
@@ -100,30 +100,30 @@ def _amount_to_mean(shape: Shape) -> Compute:
     columns = range(shape.amount, shape.amount + 3)
     is_within = shape.delay == 0
 
-    def to_mean(key: KeyState, before: int, last: int) -> float:
+    def to_mean(key: KeyState, newest: Newest, before: int, last: int) -> float:
         entries = key.entries
         count = entries[last + _COUNT] - entries[before + _COUNT] - is_within
-        own = limbs_of(key.amount) if is_within else (0, 0, 0)
+        own = limbs_of(newest.amount) if is_within else (0, 0, 0)
         others = (
             entries[last + at] - entries[before + at] - of_this
             for at, of_this in zip(columns, own, strict=True)
         )
-        return ratio(key.amount, ratio(from_limbs(*others), count))
+        return ratio(newest.amount, ratio(from_limbs(*others), count))
 
     return to_mean
 
 
 def _amount_to_median(shape: Shape) -> Compute:  # noqa: ARG001
-    return lambda key, before, last: key.to_usual  # noqa: ARG005
+    return lambda key, newest, before, last: newest.to_usual  # noqa: ARG005
 
 
 def _amount_robust_z(shape: Shape) -> Compute:  # noqa: ARG001
-    return lambda key, before, last: key.robust_z  # noqa: ARG005
+    return lambda key, newest, before, last: newest.robust_z  # noqa: ARG005
 
 
 def _highest(shape: Shape) -> Compute:
     at, longest = shape.peak, shape.delay + shape.window
-    return lambda key, before, last: key.peaks[at].since(key.now - longest)  # noqa: ARG005
+    return lambda key, newest, before, last: key.peaks[at].since(newest.now - longest)  # noqa: ARG005
 
 
 def _time_since_last(shape: Shape) -> Compute:
@@ -131,31 +131,31 @@ def _time_since_last(shape: Shape) -> Compute:
     longest = (shape.delay + shape.window) * shape.unit / 1e6
     is_within = shape.delay == 0
 
-    def since(key: KeyState, before: int, last: int) -> float:
+    def since(key: KeyState, newest: Newest, before: int, last: int) -> float:
         # The entry of this transaction is of an earlier one only if it was there before.
-        if is_within and not key.was_there:
+        if is_within and not newest.was_there:
             last -= width
         if last <= before:
             return longest
-        return (key.now - key.entries[last]) * unit / 1e6
+        return (newest.now - key.entries[last]) * unit / 1e6
 
     return since
 
 
 def _history_length(shape: Shape) -> Compute:
     unit = shape.unit
-    return lambda key, before, last: (key.now - key.first) * unit / 1e6  # noqa: ARG005
+    return lambda key, newest, before, last: (newest.now - key.first) * unit / 1e6  # noqa: ARG005
 
 
 def _distinct(shape: Shape) -> Compute:
     at, window = shape.distinct, shape.window
-    return lambda key, before, last: key.distinct[at].since(key.now - window)  # noqa: ARG005
+    return lambda key, newest, before, last: key.distinct[at].since(newest.now - window)  # noqa: ARG005
 
 
 def _nth_last_amount(shape: Shape) -> Compute:
     at = -1 - shape.nth
 
-    def amount(key: KeyState, before: int, last: int) -> float:  # noqa: ARG001
+    def amount(key: KeyState, newest: Newest, before: int, last: int) -> float:  # noqa: ARG001
         return key.last_amounts[at] if len(key.last_amounts) >= -at else nan
 
     return amount
@@ -164,10 +164,10 @@ def _nth_last_amount(shape: Shape) -> Compute:
 def _nth_last_age(shape: Shape) -> Compute:
     at, unit = -1 - shape.nth, shape.unit
 
-    def age(key: KeyState, before: int, last: int) -> float:  # noqa: ARG001
+    def age(key: KeyState, newest: Newest, before: int, last: int) -> float:  # noqa: ARG001
         if len(key.last_instants) < -at:
             return nan
-        return (key.now - key.last_instants[at]) * unit / 1e6
+        return (newest.now - key.last_instants[at]) * unit / 1e6
 
     return age
 
@@ -175,11 +175,11 @@ def _nth_last_age(shape: Shape) -> Compute:
 def _fraud_count(shape: Shape) -> Compute:
     delay, longest = shape.delay, shape.delay + shape.window
 
-    def frauds(key: KeyState, before: int, last: int) -> int:  # noqa: ARG001
+    def frauds(key: KeyState, newest: Newest, before: int, last: int) -> int:  # noqa: ARG001
         instants = key.fraud_instants
         if not instants:
             return 0
-        now = key.now
+        now = newest.now
         first = bisect_right(instants, now - longest)
         return sum(key.fraud_counts[first : bisect_right(instants, now - delay)])
 
@@ -189,11 +189,11 @@ def _fraud_count(shape: Shape) -> Compute:
 def _fraud_rate(shape: Shape) -> Compute:
     frauds = _fraud_count(shape)
 
-    def rate(key: KeyState, before: int, last: int) -> float:
+    def rate(key: KeyState, newest: Newest, before: int, last: int) -> float:
         if not key.fraud_instants:
             return 0.0
         count = key.entries[last + _COUNT] - key.entries[before + _COUNT]
-        return ratio(frauds(key, before, last), count)
+        return ratio(frauds(key, newest, before, last), count)
 
     return rate
 
@@ -201,7 +201,7 @@ def _fraud_rate(shape: Shape) -> Compute:
 def _last_label(shape: Shape) -> Compute:
     width = shape.width
 
-    def share(key: KeyState, before: int, last: int) -> float:
+    def share(key: KeyState, newest: Newest, before: int, last: int) -> float:
         if last <= before or not key.fraud_instants:
             return 0.0
         entries = key.entries
@@ -217,8 +217,8 @@ def _last_label(shape: Shape) -> Compute:
 def _fraud_age(shape: Shape) -> Compute:
     unit, delay, longest = shape.unit, shape.delay, shape.delay + shape.window
 
-    def age(key: KeyState, before: int, last: int) -> float:  # noqa: ARG001
-        now = key.now
+    def age(key: KeyState, newest: Newest, before: int, last: int) -> float:  # noqa: ARG001
+        now = newest.now
         at = bisect_right(key.fraud_instants, now - delay) - 1
         instants = longest if at < 0 else min(now - key.fraud_instants[at], longest)
         return instants * unit / 1e6
@@ -229,21 +229,21 @@ def _fraud_age(shape: Shape) -> Compute:
 def _fraud_run_age(shape: Shape) -> Compute:
     unit, width = shape.unit, shape.width
 
-    def age(key: KeyState, before: int, last: int) -> float:
+    def age(key: KeyState, newest: Newest, before: int, last: int) -> float:
         frauds, entries = key.fraud_instants, key.entries
         if not frauds:
             return 0.0
-        newest = bisect_right(frauds, entries[last]) - 1
+        newest_fraud = bisect_right(frauds, entries[last]) - 1
         # As long as the run goes on, the frauds' instants are the entries', one by one; once it
         # is over, they are older.
         back = bisect_left(
-            range(min((last - before) // width, newest + 1)),
+            range(min((last - before) // width, newest_fraud + 1)),
             True,  # noqa: FBT003
-            key=lambda steps: frauds[newest - steps] != entries[last - steps * width],
+            key=lambda steps: frauds[newest_fraud - steps] != entries[last - steps * width],
         )
         if not back:
             return 0.0
-        return (key.now - entries[last - (back - 1) * width]) * unit / 1e6
+        return (newest.now - entries[last - (back - 1) * width]) * unit / 1e6
 
     return age
 

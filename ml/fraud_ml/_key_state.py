@@ -47,6 +47,23 @@ class Kept:
         return self.ages[-1]
 
 
+class Newest:
+    """The transaction that is just counted in.
+
+    Its numbers are not those of the key: to overwrite what lies far away in memory takes longer
+    than to compute it.
+    """
+
+    __slots__ = ("amount", "now", "robust_z", "to_usual", "was_there")
+
+    now: int
+    amount: float
+    to_usual: float
+    robust_z: float
+    was_there: bool
+    """Another one at its instant came before it."""
+
+
 class KeyState:
     """Entries, oldest first; where one starts in ``entries`` is its place.
 
@@ -56,7 +73,6 @@ class KeyState:
     """
 
     __slots__ = (
-        "amount",
         "distinct",
         "entries",
         "first",
@@ -65,22 +81,16 @@ class KeyState:
         "last_amounts",
         "last_instants",
         "lasts",
-        "now",
         "peaks",
         "pending",
-        "robust_z",
-        "to_usual",
         "usual",
-        "was_there",
     )
 
     def __init__(self, kept: Kept, first: int) -> None:
         self.first = first
         self.entries = array("q", [_BEFORE_ALL, *[0] * kept.n_sums])
-        self.lasts = [0] * (1 + len(kept.ages))
+        self.lasts = array("q", [0] * (1 + len(kept.ages)))
         """Place of the newest entry, and of each age that of the newest at least so old."""
-        self.now = _BEFORE_ALL
-        """The newest entry's instant."""
         self.last_instants = array("q")
         self.last_amounts = array("d")
         self.usual = Usual()
@@ -92,25 +102,25 @@ class KeyState:
         """How many transactions at each of them."""
         self.pending: list[tuple[int, int, int]] = []
         """From which instant on which instant has how many frauds more, in order."""
-        # Of the newest transaction:
-        self.amount = self.to_usual = self.robust_z = 0.0
-        self.was_there = False  # another one at its instant came before it
 
-    def count_in(self, now: int, values: list[int], kept: Kept) -> None:
-        """Add ``values`` to the sums at ``now``, which is not before the newest entry."""
+    @property
+    def newest(self) -> int:
+        """The newest entry's instant."""
+        return self.entries[self.lasts[0]]
+
+    def count_in(self, now: int, values: list[int], kept: Kept) -> bool:
+        """Add ``values`` to the sums at ``now``; whether that is the newest entry's instant."""
         entries, lasts = self.entries, self.lasts
-        newest = lasts[0] + 1
-        self.was_there = now == self.now
-        if self.was_there:
-            for at, value in enumerate(values, newest):
+        newest = lasts[0]
+        if now == entries[newest]:
+            for at, value in enumerate(values, newest + 1):
                 entries[at] += value
-            return
-        self.now = now
+            return True
         entries.append(now)
-        for at, value in enumerate(values, newest):
+        for at, value in enumerate(values, newest + 1):
             entries.append(entries[at] + value)
         width = 1 + len(values)
-        lasts[0] += width
+        lasts[0] = newest + width
         # Each entry is passed once by each age: quicker than to search where it ends now.
         for number, age in enumerate(kept.ages, 1):
             limit, last = now - age, lasts[number]
@@ -120,6 +130,7 @@ class KeyState:
         gone = lasts[-1]
         if gone >= _FEW * width and 4 * gone >= len(entries):
             self._drop(gone, width)
+        return False
 
     def learn(self, now: int, horizon: int) -> None:
         """Count the frauds that are pending and known by ``now``."""
@@ -154,10 +165,8 @@ class KeyState:
         key = cls(kept, next(parts)[0])
         key.entries = next(parts)
         instants = key.entries[:: kept.width]
-        key.now = instants[-1]
-        key.lasts = [
-            kept.width * (bisect_right(instants, key.now - age) - 1) for age in (0, *kept.ages)
-        ]
+        for number, age in enumerate((0, *kept.ages)):
+            key.lasts[number] = kept.width * (bisect_right(instants, instants[-1] - age) - 1)
         key.last_instants, key.last_amounts = next(parts), next(parts)
         key.usual.by_arrival, key.usual.by_size = next(parts), next(parts)
         for peak in key.peaks:
@@ -176,7 +185,8 @@ class KeyState:
         del self.entries[:gone]
         sums = np.frombuffer(self.entries, dtype=np.int64).reshape(-1, width)[:, 1:]
         sums -= sums[0].copy()
-        self.lasts = [last - gone for last in self.lasts]
+        for number, last in enumerate(self.lasts):
+            self.lasts[number] = last - gone
 
     def _count_frauds(self, instant: int, more: int) -> None:
         at = bisect_left(self.fraud_instants, instant)

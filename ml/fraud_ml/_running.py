@@ -53,8 +53,9 @@ class RunningMax:
         while values and values[-1] <= value:
             values.pop()
             instants.pop()
-        instants.append(instant)
-        values.append(value)
+        if not instants or instants[-1] != instant:
+            instants.append(instant)
+            values.append(value)
 
 
 class Distinct:

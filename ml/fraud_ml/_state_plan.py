@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import repeat
 from typing import Any
 
 from fraud_ml._aggregates import Compute, Shape, compute_of
 from fraud_ml._columns import microseconds
 from fraud_ml._exact import limbs_of, ratio, square_limbs_of
-from fraud_ml._key_state import Kept, KeyState
+from fraud_ml._key_state import Kept, KeyState, Newest
 from fraud_ml.feature_spec import Aggregate, FeatureSpec, WindowFeature
 
 _OF_LABELS = {
@@ -38,6 +39,7 @@ class KeyPlan:
 
     def __init__(self, spec: FeatureSpec, columns: tuple[str, ...]) -> None:
         self.keys: dict[Any, KeyState] = {}
+        self._newest = Newest()
         self.columns = columns
         self._spec = spec
         self._resolution = microseconds(spec.resolution)
@@ -87,6 +89,13 @@ class KeyPlan:
         """The columns that the features read, beside time and amount."""
         return {*self.columns, *self.kept.distinct_of}
 
+    def columns_of(self, columns: dict[str, list[Any]]) -> tuple[list[Any], Iterable[Sequence[Any]]]:
+        """Of each row, the value of the key, and the values that are counted."""
+        named = [columns[name] for name in self.columns]
+        counted = [columns[name] for name in self.kept.distinct_of]
+        names = named[0] if len(named) == 1 else list(zip(*named, strict=True))
+        return names, zip(*counted, strict=True) if counted else repeat(())
+
     def _span(self, feature: WindowFeature) -> tuple[int, int]:
         if feature.window is None:
             return 0, 0
@@ -128,39 +137,36 @@ class KeyPlan:
         key = self.keys.get(name)
         if key is None:
             key = self.keys[name] = KeyState(self.kept, instant)
-        now = max(instant, key.now)
+        newest = self._newest
+        newest.amount = amount
+        newest.now = now = max(instant, key.newest)
         if key.pending and key.pending[0][0] <= now:
             key.learn(now, self._horizon)
-        key.amount = amount
         values = [1]
         if self._looks_at_amounts:
             values += limbs_of(amount)
         if self._looks_at_squares:
             values += square_limbs_of(amount)
         if self._looks_at_usual:
-            self._compare_with_usual(key, amount)
+            usual = key.usual.median()
+            newest.to_usual = ratio(amount, usual)
+            if self._looks_at_z:
+                newest.robust_z = key.usual.robust_z(amount, usual)
+            key.usual.add(amount, self._spec.usual_over)
         if self._looks_at_unusual:
-            values.append(key.to_usual > self._spec.unusual_ratio)
-        key.count_in(now, values, self.kept)
+            values.append(newest.to_usual > self._spec.unusual_ratio)
+        newest.was_there = key.count_in(now, values, self.kept)
         if self._looks_further:
-            self._count_further(key, now, amount, others)
-        lasts = key.lasts
+            self._count_further(key, newest, others)
+        lasts = key.lasts.tolist()
         for at, compute, start, stop in self._features:
-            row[at] = compute(key, lasts[start], lasts[stop])
+            row[at] = compute(key, newest, lasts[start], lasts[stop])
         return now
 
-    def _compare_with_usual(self, key: KeyState, amount: float) -> None:
-        usual = key.usual.median()
-        key.to_usual = ratio(amount, usual)
-        if self._looks_at_z:
-            key.robust_z = key.usual.robust_z(amount, usual)
-        key.usual.add(amount, self._spec.usual_over)
-
-    def _count_further(
-        self, key: KeyState, now: int, amount: float, others: Iterable[Any]
-    ) -> None:
+    def _count_further(self, key: KeyState, newest: Newest, others: Iterable[Any]) -> None:
+        now, amount = newest.now, newest.amount
         for (delay, is_ratio), peak in zip(self._peaks, key.peaks, strict=True):
-            peak.add(now, key.to_usual if is_ratio else amount, delay, self._horizon)
+            peak.add(now, newest.to_usual if is_ratio else amount, delay, self._horizon)
         for distinct, value in zip(key.distinct, others, strict=True):
             distinct.add(now, value, self._horizon)
         if self.kept.n_last > 1:

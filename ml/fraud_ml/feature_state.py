@@ -86,30 +86,26 @@ class FeatureState:
             name: _column(transactions, name) for plan in self._plans for name in plan.needs
         }
         time, amount = _checked(time, amount, {"transaction_id": ids, **columns})
-        names = [
-            columns[plan.columns[0]]
-            if len(plan.columns) == 1
-            else list(zip(*(columns[name] for name in plan.columns), strict=True))
-            for plan in self._plans
-        ]
-        others = [[columns[name] for name in plan.kept.distinct_of] for plan in self._plans]
-        plans = list(zip(self._plans, names, others, strict=True))
         n_features = len(self.spec.features)
-        rows = []
-        for at, (now, paid) in enumerate(zip(time, amount, strict=True)):
-            row = [0.0] * n_features
-            for column, value in self._row_features:
+        rows = [[0.0] * n_features for _ in ids]
+        for column, value in self._row_features:
+            for row, now, paid in zip(rows, time, amount, strict=True):
                 row[column] = value(now, paid)
-            place: list[Any] = []
-            for plan, name, other in plans:
-                counted = plan.update(
-                    name[at], now // self._resolution, paid, [values[at] for values in other], row
+        instants = [now // self._resolution for now in time]
+        places = []
+        for plan in self._plans:
+            names, others = plan.columns_of(columns)
+            counted = [
+                plan.update(name, instant, paid, values, row)
+                for name, instant, paid, values, row in zip(
+                    names, instants, amount, others, rows, strict=False
                 )
-                if plan.looks_at_labels:
-                    place += (name[at], counted)
-            if place:
-                self._index.remember(ids[at], now, tuple(place))
-            rows.append(row)
+            ]
+            if plan.looks_at_labels:
+                places += [names, counted]
+        if places:
+            for transaction, now, *place in zip(ids, time, *places, strict=True):
+                self._index.remember(transaction, now, tuple(place))
         return np.array(rows, dtype=np.float64).reshape(len(rows), n_features)
 
     def update_table(self, transactions: pa.Table) -> pa.Table:
@@ -170,7 +166,7 @@ class FeatureState:
         instant = microseconds(time - _EPOCH) // self._resolution
         forgotten = 0
         for plan in self._plans:
-            gone = {name for name, key in plan.keys.items() if key.now < instant}
+            gone = {name for name, key in plan.keys.items() if key.newest < instant}
             for name in gone:
                 del plan.keys[name]
             if gone and plan.looks_at_labels:

@@ -14,6 +14,7 @@ from fraud_ml.feature_spec import (
     RowValue,
     WindowFeature,
     handbook_spec,
+    last_transactions,
 )
 from fraud_ml.feature_spec_toml import spec_from_toml, spec_to_toml
 
@@ -29,6 +30,21 @@ def window(**changes):
         "window": dt.timedelta(days=1),
     }
     return WindowFeature(**(fields | changes))
+
+
+def last(**changes):
+    return window(**({"aggregate": Aggregate.NTH_LAST_AGE, "window": None} | changes))
+
+
+def test_the_last_transactions_are_two_features_each_the_latest_first():
+    features = last_transactions(("customer_id", "device"), 2)
+    assert [feature.name for feature in features] == [
+        "customer_device_last_1_amount",
+        "customer_device_last_1_age",
+        "customer_device_last_2_amount",
+        "customer_device_last_2_age",
+    ]
+    assert [feature.nth for feature in features] == [1, 1, 2, 2]
 
 
 def test_the_handbook_has_these_15_features():
@@ -67,7 +83,12 @@ PAIR = window(
     name='two "keys"\n', key=("device", "card\x7f"), aggregate=Aggregate.DISTINCT, of="país"
 )
 UNUSUAL = FeatureSpec(
-    features=(AMOUNT, PAIR, window(aggregate=Aggregate.HISTORY_LENGTH, window=None)),
+    features=(
+        AMOUNT,
+        PAIR,
+        window(aggregate=Aggregate.HISTORY_LENGTH, window=None),
+        *last_transactions("customer_id", 2),
+    ),
     resolution=dt.timedelta(hours=1),
     usual_over=5,
     unusual_ratio=3,
@@ -139,6 +160,12 @@ def test_json_that_is_no_spec_is_refused(value, message):
         (lambda: window(aggregate=Aggregate.LAST_LABEL), "f: last_label needs a delay, got"),
         (lambda: window(of="device"), "f: `of` goes with distinct alone"),
         (lambda: window(aggregate=Aggregate.DISTINCT), "f: `of` goes with distinct alone"),
+        (lambda: window(nth=1), "f: count takes no nth, got self.nth=1"),
+        (lambda: last(nth=None), "f: nth_last_age needs an nth, got"),
+        (lambda: last(nth=0), "f: nth must be from 1 to 64, got"),
+        (lambda: last(nth=65), "f: nth must be from 1 to 64, got"),
+        (lambda: last(nth=1, window=DAY), "nth_last_age takes no window"),
+        (lambda: last(nth=1, delay=DAY), "nth_last_age takes no delay"),
         (lambda: window(key=("a", "b", "c")), "f: key must be one column or two"),
         (lambda: FeatureSpec(features=(AMOUNT,), resolution=0 * DAY), "resolution must be pos"),
         (lambda: FeatureSpec(features=(AMOUNT,), usual_over=0), "usual_over must be at least 1"),
