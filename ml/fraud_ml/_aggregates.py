@@ -1,5 +1,8 @@
 """What each aggregate is of one key's running history, right after a transaction is counted in."""
 
+# Every one has the same arguments, and few need all of them.
+# ruff: noqa: ARG001, ARG005
+
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
@@ -18,8 +21,8 @@ from fraud_ml._key_state import KeyState, Newest
 from fraud_ml.feature_spec import Aggregate
 
 Compute = Callable[[KeyState, Newest, int, int], float]
-"""From a history, its newest transaction and the places of two entries to a feature; the window is after one, up to the
-other."""
+"""Of a history, its newest transaction, and the places of two entries: the window is after the
+first, up to the second."""
 
 _COUNT = 1  # where an entry has it; its instant is at 0
 
@@ -50,8 +53,10 @@ def compute_of(aggregate: Aggregate, shape: Shape) -> Compute:
     return _MAKERS[aggregate](shape)
 
 
-def _count(shape: Shape) -> Compute:  # noqa: ARG001
-    return lambda key, newest, before, last: key.entries[last + _COUNT] - key.entries[before + _COUNT]
+def _count(shape: Shape) -> Compute:
+    return lambda key, newest, before, last: (
+        key.entries[last + _COUNT] - key.entries[before + _COUNT]
+    )
 
 
 def _unusual_count(shape: Shape) -> Compute:
@@ -113,17 +118,17 @@ def _amount_to_mean(shape: Shape) -> Compute:
     return to_mean
 
 
-def _amount_to_median(shape: Shape) -> Compute:  # noqa: ARG001
-    return lambda key, newest, before, last: newest.to_usual  # noqa: ARG005
+def _amount_to_median(shape: Shape) -> Compute:
+    return lambda key, newest, before, last: newest.to_usual
 
 
-def _amount_robust_z(shape: Shape) -> Compute:  # noqa: ARG001
-    return lambda key, newest, before, last: newest.robust_z  # noqa: ARG005
+def _amount_robust_z(shape: Shape) -> Compute:
+    return lambda key, newest, before, last: newest.robust_z
 
 
 def _highest(shape: Shape) -> Compute:
     at, longest = shape.peak, shape.delay + shape.window
-    return lambda key, newest, before, last: key.peaks[at].since(newest.now - longest)  # noqa: ARG005
+    return lambda key, newest, before, last: key.peaks[at].since(newest.now - longest)
 
 
 def _time_since_last(shape: Shape) -> Compute:
@@ -144,18 +149,18 @@ def _time_since_last(shape: Shape) -> Compute:
 
 def _history_length(shape: Shape) -> Compute:
     unit = shape.unit
-    return lambda key, newest, before, last: (newest.now - key.first) * unit / 1e6  # noqa: ARG005
+    return lambda key, newest, before, last: (newest.now - key.first) * unit / 1e6
 
 
 def _distinct(shape: Shape) -> Compute:
     at, window = shape.distinct, shape.window
-    return lambda key, newest, before, last: key.distinct[at].since(newest.now - window)  # noqa: ARG005
+    return lambda key, newest, before, last: key.distinct[at].since(newest.now - window)
 
 
 def _nth_last_amount(shape: Shape) -> Compute:
     at = -1 - shape.nth
 
-    def amount(key: KeyState, newest: Newest, before: int, last: int) -> float:  # noqa: ARG001
+    def amount(key: KeyState, newest: Newest, before: int, last: int) -> float:
         return key.last_amounts[at] if len(key.last_amounts) >= -at else nan
 
     return amount
@@ -164,7 +169,7 @@ def _nth_last_amount(shape: Shape) -> Compute:
 def _nth_last_age(shape: Shape) -> Compute:
     at, unit = -1 - shape.nth, shape.unit
 
-    def age(key: KeyState, newest: Newest, before: int, last: int) -> float:  # noqa: ARG001
+    def age(key: KeyState, newest: Newest, before: int, last: int) -> float:
         if len(key.last_instants) < -at:
             return nan
         return (newest.now - key.last_instants[at]) * unit / 1e6
@@ -175,7 +180,7 @@ def _nth_last_age(shape: Shape) -> Compute:
 def _fraud_count(shape: Shape) -> Compute:
     delay, longest = shape.delay, shape.delay + shape.window
 
-    def frauds(key: KeyState, newest: Newest, before: int, last: int) -> int:  # noqa: ARG001
+    def frauds(key: KeyState, newest: Newest, before: int, last: int) -> int:
         instants = key.fraud_instants
         if not instants:
             return 0
@@ -217,7 +222,7 @@ def _last_label(shape: Shape) -> Compute:
 def _fraud_age(shape: Shape) -> Compute:
     unit, delay, longest = shape.unit, shape.delay, shape.delay + shape.window
 
-    def age(key: KeyState, newest: Newest, before: int, last: int) -> float:  # noqa: ARG001
+    def age(key: KeyState, newest: Newest, before: int, last: int) -> float:
         now = newest.now
         at = bisect_right(key.fraud_instants, now - delay) - 1
         instants = longest if at < 0 else min(now - key.fraud_instants[at], longest)

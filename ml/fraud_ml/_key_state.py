@@ -172,9 +172,7 @@ class KeyState:
         for peak in key.peaks:
             peak.instants, peak.values = next(parts), next(parts)
             peak.young_instants, peak.young_values = next(parts), next(parts)
-        key.distinct = [
-            Distinct(zip(values, next(parts), strict=True)) for values in distinct
-        ]
+        key.distinct = [Distinct(zip(values, next(parts), strict=True)) for values in distinct]
         key.fraud_instants, key.fraud_counts = next(parts), next(parts)
         pending = iter(next(parts))
         key.pending = list(zip(pending, pending, pending, strict=True))

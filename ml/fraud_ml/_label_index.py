@@ -35,7 +35,7 @@ class LabelIndex:
         self.open_times: list[int] = []
 
     def remember(self, transaction: Any, time: int, place: Place) -> None:
-        """``transaction`` has arrived, and counted at ``place``; the last time, if it has before."""
+        """``transaction`` has arrived, and counted at ``place``; again: the last counts."""
         is_new = transaction not in self.places
         self.places[transaction] = place
         if not is_new:
@@ -45,7 +45,7 @@ class LabelIndex:
         if len(self.open_ids) == _BLOCK:
             self._close_block()
 
-    def take_in(self, transaction: Any, at: int, is_fraud: bool) -> list[tuple[int, int]] | None:  # noqa: FBT001
+    def take_in(self, transaction: Any, at: int, *, is_fraud: bool) -> list[tuple[int, int]] | None:
         """What a label changes: from when on there are how many frauds more.
 
         The newest label by its time counts, in whatever order they are given; of those with the

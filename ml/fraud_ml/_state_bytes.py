@@ -33,7 +33,9 @@ def dump(header: dict[str, Any], arrays: Iterable[Numbers]) -> bytes:
     try:
         text = json.dumps(frame, separators=(",", ":")).encode()
     except TypeError as error:
-        raise DataError(f"keys and ids must be text or whole numbers to be saved: {error}") from error
+        raise DataError(
+            f"keys and ids must be text or whole numbers to be saved: {error}"
+        ) from error
     length = len(text).to_bytes(_LENGTH, "little")
     body = b"".join([length, text, *(numbers.tobytes() for numbers in arrays)])
     return _MAGIC + hashlib.sha256(body).digest() + body

@@ -76,9 +76,7 @@ class KeyPlan:
             n_last=1 + max(feature.nth or 0 for _, feature in features),
         )
         self._horizon = self.kept.horizon
-        self._looks_further = bool(
-            self._peaks or self.kept.distinct_of or self.kept.n_last > 1
-        )
+        self._looks_further = bool(self._peaks or self.kept.distinct_of or self.kept.n_last > 1)
         self._features: list[tuple[int, Compute, int, int]] = [
             (at, self._compute_of(feature, span), where[sum(span)], where[span[0]])
             for (at, feature), span in zip(features, spans, strict=True)
@@ -89,7 +87,9 @@ class KeyPlan:
         """The columns that the features read, beside time and amount."""
         return {*self.columns, *self.kept.distinct_of}
 
-    def columns_of(self, columns: dict[str, list[Any]]) -> tuple[list[Any], Iterable[Sequence[Any]]]:
+    def columns_of(
+        self, columns: dict[str, list[Any]]
+    ) -> tuple[list[Any], Iterable[Sequence[Any]]]:
         """Of each row, the value of the key, and the values that are counted."""
         named = [columns[name] for name in self.columns]
         counted = [columns[name] for name in self.kept.distinct_of]

@@ -82,9 +82,7 @@ class FeatureState:
         ids, time, amount = (
             _column(transactions, name) for name in ("transaction_id", "timestamp", "amount")
         )
-        columns = {
-            name: _column(transactions, name) for plan in self._plans for name in plan.needs
-        }
+        columns = {name: _column(transactions, name) for plan in self._plans for name in plan.needs}
         time, amount = _checked(time, amount, {"transaction_id": ids, **columns})
         n_features = len(self.spec.features)
         rows = [[0.0] * n_features for _ in ids]
@@ -137,7 +135,7 @@ class FeatureState:
         ):
             if is_fraud is None or at is None:
                 continue
-            changes = self._index.take_in(transaction, at, is_fraud)
+            changes = self._index.take_in(transaction, at, is_fraud=is_fraud)
             if changes is None:
                 continue
             applied += 1

@@ -231,9 +231,7 @@ COUNTS = FeatureSpec(
         WindowFeature(
             name="frauds", key=Key.TERMINAL, aggregate=Aggregate.FRAUD_COUNT, window=24 * HOUR
         ),
-        WindowFeature(
-            name="age", key=Key.CUSTOMER, aggregate=Aggregate.HISTORY_LENGTH
-        ),
+        WindowFeature(name="age", key=Key.CUSTOMER, aggregate=Aggregate.HISTORY_LENGTH),
     ),
     resolution=HOUR,
 )

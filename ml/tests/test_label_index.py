@@ -19,7 +19,7 @@ def index_of(times, span=100):
 def test_at_any_time_the_newest_label_by_then_counts(labels):
     index, known = index_of([0]), []
     for at, says in labels:
-        changes = index.take_in(0, at, says)
+        changes = index.take_in(0, at, is_fraud=says)
         known += changes or []
     by_time = sorted(enumerate(labels), key=lambda item: (item[1][0], item[0]))
     for now in range(6):
@@ -30,9 +30,9 @@ def test_at_any_time_the_newest_label_by_then_counts(labels):
 
 def test_a_label_that_was_given_before_is_of_no_use():
     index = index_of([0])
-    assert index.take_in(0, 3, True) == [(3, 1)]
-    assert index.take_in(0, 3, True) is None
-    assert index.take_in(1, 3, True) is None
+    assert index.take_in(0, 3, is_fraud=True) == [(3, 1)]
+    assert index.take_in(0, 3, is_fraud=True) is None
+    assert index.take_in(1, 3, is_fraud=True) is None
 
 
 def test_it_remembers_what_is_no_older_than_the_span_and_two_blocks_more():
