@@ -72,19 +72,26 @@ class KeyHistory:
     def compute(self, feature: WindowFeature) -> _Values:
         """The feature's values by position: shape ``(N,)``."""
         if feature.window is None:
-            return self._of_all_the_past(feature.aggregate)
+            return self._of_all_the_past(feature)
         delay = microseconds(feature.delay) // self._resolution
         window = microseconds(feature.window) // self._resolution
         if feature.aggregate in LABEL_AGGREGATES:
             return self._of_labels(feature.aggregate, delay, window)
         return self._of_amounts(feature, delay, window)
 
-    def _of_all_the_past(self, aggregate: Aggregate) -> _Values:
-        if aggregate is Aggregate.HISTORY_LENGTH:
-            return self._seconds_since(self._history.first)
-        if aggregate is Aggregate.AMOUNT_TO_MEDIAN:
-            return self._to_usual
-        return self._usual_and_z[1]
+    def _of_all_the_past(self, feature: WindowFeature) -> _Values:
+        match feature.aggregate:
+            case Aggregate.HISTORY_LENGTH:
+                return self._seconds_since(self._history.first)
+            case Aggregate.AMOUNT_TO_MEDIAN:
+                return self._to_usual
+            case Aggregate.AMOUNT_ROBUST_Z:
+                return self._usual_and_z[1]
+        nth = np.arange(len(self._amount)) - (feature.nth or 0)
+        is_known = nth >= self._history.first
+        nth = np.where(is_known, nth, 0)
+        is_age = feature.aggregate is Aggregate.NTH_LAST_AGE
+        return np.where(is_known, self._seconds_since(nth) if is_age else self._amount[nth], np.nan)
 
     def _of_amounts(self, feature: WindowFeature, delay: int, window: int) -> _Values:
         start, stop = self._first_after(delay + window), self._stop(delay)

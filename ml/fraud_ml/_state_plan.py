@@ -1,26 +1,18 @@
-"""The features of one key, computed for a micro-batch from the running state."""
+"""The features of one kind of key, computed transaction by transaction from running histories."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from itertools import repeat
+from math import nan
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from fraud_ml import _formulas
+from fraud_ml._aggregates import Compute, Shape, compute_of
 from fraud_ml._columns import microseconds
-from fraud_ml._key_state import AMOUNT, CLEAN, COUNT, FRAUDS, N_SUMS, SQUARE, UNUSUAL, KeyState
-from fraud_ml._windows import (
-    Floats,
-    Ints,
-    from_limbs,
-    from_square_limbs,
-    limbs_of,
-    square_limbs_of,
-)
+from fraud_ml._exact import limbs_of, ratio, square_limbs_of
+from fraud_ml._key_state import Kept, KeyState, Newest
 from fraud_ml.feature_spec import Aggregate, FeatureSpec, WindowFeature
 
-_COLUMNS = range(N_SUMS)
 _OF_LABELS = {
     Aggregate.FRAUD_COUNT,
     Aggregate.FRAUD_RATE,
@@ -40,273 +32,154 @@ _OF_USUAL = {
     Aggregate.MAX_AMOUNT_TO_MEDIAN,
     Aggregate.UNUSUAL_COUNT,
 }
+_PEAKS = (Aggregate.MAX_AMOUNT, Aggregate.MAX_AMOUNT_TO_MEDIAN)
 
 
 class KeyPlan:
-    """Which column of the result gets what, for the features of one key."""
+    """All values of one key, what is kept of them, and which feature goes where."""
 
     def __init__(self, spec: FeatureSpec, columns: tuple[str, ...]) -> None:
-        self.unusual_ratio = spec.unusual_ratio
-        self._columns = columns
-        self.resolution = microseconds(spec.resolution)
+        self.keys: dict[Any, KeyState] = {}
+        self._newest = Newest()
+        self.columns = columns
+        self._spec = spec
+        self._resolution = microseconds(spec.resolution)
         features = [
             (at, feature)
             for at, feature in enumerate(spec.features)
             if isinstance(feature, WindowFeature) and feature.columns == columns
         ]
-        self.needs = {*columns, *(f.of for _, f in features if f.of is not None)}
         aggregates = {feature.aggregate for _, feature in features}
         self.looks_at_labels = bool(aggregates & _OF_LABELS)
-        self.looks_at_amounts = bool(aggregates & _OF_AMOUNTS)
-        self.looks_at_squares = Aggregate.STD_AMOUNT in aggregates
-        self.looks_at_usual = bool(aggregates & _OF_USUAL)
-        self.looks_at_z = Aggregate.AMOUNT_ROBUST_Z in aggregates
-        peaks = (Aggregate.MAX_AMOUNT, Aggregate.MAX_AMOUNT_TO_MEDIAN)
-        self.peaks = [at for at, aggregate in enumerate(peaks) if aggregate in aggregates]
+        self._looks_at_amounts = bool(aggregates & _OF_AMOUNTS)
+        self._looks_at_squares = Aggregate.STD_AMOUNT in aggregates
+        self._looks_at_usual = bool(aggregates & _OF_USUAL)
+        self._looks_at_unusual = Aggregate.UNUSUAL_COUNT in aggregates
+        self._looks_at_z = Aggregate.AMOUNT_ROBUST_Z in aggregates
 
         spans = [self._span(feature) for _, feature in features]
-        self.horizon = max(1, *(sum(span) for span in spans))
-        self.offsets = np.array(
-            sorted({delay for delay, _ in spans} | {sum(span) for span in spans} | {0})
-        )
-        where = {offset: i for i, offset in enumerate(self.offsets.tolist())}
-        groups: dict[Aggregate, list[tuple[int, int, int, int, str]]] = {}
-        for (at, feature), (delay, window) in zip(features, spans, strict=True):
-            groups.setdefault(feature.aggregate, []).append(
-                (at, where[delay + window], where[delay], delay + window, feature.of or "")
+        # Of each (delay, of the ratio): a running maximum.
+        self._peaks = list(
+            dict.fromkeys(
+                (delay, feature.aggregate is Aggregate.MAX_AMOUNT_TO_MEDIAN)
+                for (_, feature), (delay, _) in zip(features, spans, strict=True)
+                if feature.aggregate in _PEAKS
             )
-        # Of each aggregate: where its windows start and end among the offsets, their longest
-        # age, and all there is about its features.
-        self._groups = [
-            (aggregate, np.array([item[1:4] for item in group]).T, group)
-            for aggregate, group in groups.items()
+        )
+        ages = sorted(({age for span in spans for age in (span[0], sum(span))} - {0}) or {1})
+        where = {age: i for i, age in enumerate([0, *ages])}
+        amounts, squares = 3 * self._looks_at_amounts, 4 * self._looks_at_squares
+        self.kept = Kept(
+            ages=tuple(ages),
+            n_sums=1 + amounts + squares + self._looks_at_unusual,
+            n_peaks=len(self._peaks),
+            distinct_of=tuple(dict.fromkeys(f.of for _, f in features if f.of is not None)),
+            n_last=1 + max(feature.nth or 0 for _, feature in features),
+        )
+        self._horizon = self.kept.horizon
+        self._looks_further = bool(self._peaks or self.kept.distinct_of or self.kept.n_last > 1)
+        self._features: list[tuple[int, Compute, int, int]] = [
+            (at, self._compute_of(feature, span), where[sum(span)], where[span[0]])
+            for (at, feature), span in zip(features, spans, strict=True)
         ]
-        self._at = np.array([item[0] for group in groups.values() for item in group])
+
+    @property
+    def needs(self) -> set[str]:
+        """The columns that the features read, beside time and amount."""
+        return {*self.columns, *self.kept.distinct_of}
+
+    def columns_of(
+        self, columns: dict[str, list[Any]]
+    ) -> tuple[list[Any], Iterable[Sequence[Any]]]:
+        """Of each row, the value of the key, and the values that are counted."""
+        named = [columns[name] for name in self.columns]
+        counted = [columns[name] for name in self.kept.distinct_of]
+        names = named[0]
+        if len(named) == 2:
+            names = [None if None in pair else pair for pair in zip(*named, strict=True)]
+        return names, zip(*counted, strict=True) if counted else repeat(())
 
     def _span(self, feature: WindowFeature) -> tuple[int, int]:
         if feature.window is None:
             return 0, 0
         delay, window = microseconds(feature.delay), microseconds(feature.window)
-        return delay // self.resolution, window // self.resolution
+        return delay // self._resolution, window // self._resolution
+
+    def _compute_of(self, feature: WindowFeature, span: tuple[int, int]) -> Compute:
+        delay, window = span
+        peak = (delay, feature.aggregate is Aggregate.MAX_AMOUNT_TO_MEDIAN)
+        shape = Shape(
+            delay=delay,
+            window=window,
+            unit=self._resolution,
+            width=self.kept.width,
+            amount=2,
+            square=5,
+            unusual=self.kept.width - 1,
+            peak=self._peaks.index(peak) if feature.aggregate in _PEAKS else -1,
+            distinct=-1 if feature.of is None else self.kept.distinct_of.index(feature.of),
+            nth=feature.nth or 0,
+        )
+        return compute_of(feature.aggregate, shape)
 
     def update(
-        self,
-        keys: KeyState,
-        columns: dict[str, list[Any]],
-        instant: Ints,
-        amount: Floats,
-        features: Floats,
-    ) -> tuple[list[int], list[int]]:
-        """Fill the plan's columns of ``features``; slot and instant of each row, in ``keys``."""
-        values = columns[self._columns[0]]
-        names = (
-            values
-            if len(self._columns) == 1
-            else list(zip(values, columns[self._columns[1]], strict=True))
-        )
-        slots = [keys.slot_of(name, at) for name, at in zip(names, instant.tolist(), strict=True)]
-        counted = np.empty_like(instant)
-        slot_of_row = np.array(slots, dtype=np.int64)
-        for rows in _rounds(slots):
-            batch = _Batch(self, keys, slot_of_row[rows], instant[rows], amount[rows])
-            counted[rows] = batch.instant
-            results: list[npt.NDArray[Any]] = []
-            for aggregate, (start, stop, longest), group in self._groups:
-                if aggregate is Aggregate.DISTINCT:
-                    values = [[columns[of][row] for *_, of in group] for row in rows.tolist()]
-                    results.append(batch.distinct(group, values))
-                else:
-                    results.append(batch.compute(aggregate, start, stop, longest))
-            features[rows[:, None], self._at] = np.concatenate(results, axis=1)
-        return slots, counted.tolist()
+        self, name: Any, instant: int, amount: float, others: Iterable[Any], row: list[float]
+    ) -> int:
+        """Count in a transaction of the key ``name``, and fill the plan's columns of ``row``.
 
+        Args:
+            name: the value of the key column, or a pair of values; None where one is missing:
+                then there is no history, and the columns are NaN.
+            instant: when it happened.
+            amount: finite and at least 0.
+            others: the values of the columns ``kept.distinct_of``.
+            row: one number a feature of the spec.
 
-def _rounds(slots: list[int]) -> list[Ints]:
-    """Rows in rounds of distinct slots, the rows of one slot in their order."""
-    if len(set(slots)) == len(slots):
-        return [np.arange(len(slots))] if slots else []
-    turns: dict[int, int] = {}
-    rounds: list[list[int]] = []
-    for row, slot in enumerate(slots):
-        turn = turns.get(slot, 0)
-        turns[slot] = turn + 1
-        if turn == len(rounds):
-            rounds.append([])
-        rounds[turn].append(row)
-    return [np.array(rows) for rows in rounds]
+        Returns:
+            The instant at which it counts: that of the key's newest, if that is later.
+        """
+        if name is None:
+            for at, *_ in self._features:
+                row[at] = nan
+            return instant
+        key = self.keys.get(name)
+        if key is None:
+            key = self.keys[name] = KeyState(self.kept, instant)
+        newest = self._newest
+        newest.amount = amount
+        newest.now = now = max(instant, key.newest)
+        if key.pending and key.pending[0][0] <= now:
+            key.learn(now, self._horizon)
+        values = [1]
+        if self._looks_at_amounts:
+            values += limbs_of(amount)
+        if self._looks_at_squares:
+            values += square_limbs_of(amount)
+        if self._looks_at_usual:
+            usual = key.usual.median()
+            newest.to_usual = ratio(amount, usual)
+            if self._looks_at_z:
+                newest.robust_z = key.usual.robust_z(amount, usual)
+            key.usual.add(amount, self._spec.usual_over)
+        if self._looks_at_unusual:
+            values.append(newest.to_usual > self._spec.unusual_ratio)
+        newest.was_there = key.count_in(now, values, self.kept)
+        if self._looks_further:
+            self._count_further(key, newest, others)
+        lasts = key.lasts.tolist()
+        for at, compute, start, stop in self._features:
+            row[at] = compute(key, newest, lasts[start], lasts[stop])
+        return now
 
-
-class _Batch:
-    """Transactions of distinct keys, counted in, and what their windows hold: ``B`` of them."""
-
-    def __init__(
-        self, plan: KeyPlan, keys: KeyState, slots: Ints, instant: Ints, amount: Floats
-    ) -> None:
-        self._plan = plan
-        self._keys = keys
-        self._slots = slots
-        self._amount = amount
-        self.instant = np.maximum(instant, keys.instant[keys.tail[slots] - 1])
-        """Of each transaction, when it counts as having happened: shape ``(B,)``."""
-        if keys.pending:
-            for slot, now in zip(slots.tolist(), self.instant.tolist(), strict=True):
-                if slot in keys.pending:
-                    keys.learn(slot, now)
-
-        self._own = np.zeros((len(slots), N_SUMS), dtype=np.int64)
-        self._own[:, COUNT] = 1
-        if plan.looks_at_amounts:
-            for at, limb in zip(_COLUMNS[AMOUNT], limbs_of(amount), strict=True):
-                self._own[:, at] = limb
-        if plan.looks_at_squares:
-            for at, limb in zip(_COLUMNS[SQUARE], square_limbs_of(amount), strict=True):
-                self._own[:, at] = limb
-        self._to_usual = self._robust_z = amount
-        if plan.looks_at_usual:
-            past = keys.recent[slots]
-            count = np.minimum(keys.seen[slots], past.shape[1])
-            usual = _formulas.middle(past, count)
-            self._to_usual = _formulas.ratio(amount, usual)
-            if plan.looks_at_z:
-                self._robust_z = _formulas.robust_z(amount, past, count, usual)
-            self._own[:, UNUSUAL] = self._to_usual > plan.unusual_ratio
-            keys.remember(slots, amount)
-
-        self._was_there = keys.advance(slots, self.instant)
-        newest = keys.tail[slots] - 1
-        keys.sums[newest] += self._own
-        for at in plan.peaks:
-            value = (amount, self._to_usual)[at]
-            keys.peak[newest, at] = np.maximum(keys.peak[newest, at], value)
-        # Of each offset, the last entry that is at least so old, and its running sums.
-        ends = self.instant[:, None] - plan.offsets
-        self._last = np.array(
-            [keys.last_until(slot, end) for slot, end in zip(slots.tolist(), ends, strict=True)]
-        )  # (B, offsets)
-        self._sums = keys.sums[self._last]  # (B, offsets, N_SUMS)
-
-    def compute(
-        self, aggregate: Aggregate, start: Ints, stop: Ints, longest: Ints
-    ) -> npt.NDArray[Any]:
-        """Values of ``F`` features: shape ``(B, F)``; offsets by number, ages in instants."""
-        match aggregate:
-            case Aggregate.AMOUNT_TO_MEDIAN:
-                return self._to_usual[:, None]
-            case Aggregate.AMOUNT_ROBUST_Z:
-                return self._robust_z[:, None]
-            case Aggregate.HISTORY_LENGTH:
-                return self._seconds(self.instant - self._keys.first[self._slots])[:, None]
-            case Aggregate.MAX_AMOUNT:
-                return self._peaks(0, start, stop)
-            case Aggregate.MAX_AMOUNT_TO_MEDIAN:
-                return self._peaks(1, start, stop)
-            case Aggregate.TIME_SINCE_LAST:
-                return self._time_since_last(start, stop, longest)
-            case Aggregate.FRAUD_AGE:
-                return self._fraud_age(start, stop, longest)
-            case Aggregate.LAST_LABEL:
-                return self._last_label(start, stop)
-            case Aggregate.FRAUD_RUN_AGE:
-                return self._fraud_run_age(start, stop)
-            case _:
-                return self._of_sums(aggregate, start, stop)
-
-    def distinct(
-        self, group: list[tuple[int, int, int, int, str]], values: list[list[Any]]
-    ) -> Floats:
-        """How many different values each window has, with those of this transaction."""
-        result = np.empty((len(values), len(group)))
-        rows = zip(self._slots.tolist(), self.instant.tolist(), values, strict=True)
-        for row, (slot, now, here) in enumerate(rows):
-            by_column = self._keys.distinct.setdefault(slot, {})
-            for column, value in zip((of for *_, of in group), here, strict=True):
-                seen = by_column.setdefault(column, {})
-                if value is not None:
-                    seen[value] = now
-            for i, (_, _, _, window, of) in enumerate(group):
-                last = by_column[of]
-                for gone in [v for v, at in last.items() if at <= now - self._keys.horizon]:
-                    del last[gone]
-                result[row, i] = sum(at > now - window for at in last.values())
-        return result
-
-    def _of_sums(self, aggregate: Aggregate, start: Ints, stop: Ints) -> npt.NDArray[Any]:
-        sums = self._sums[:, stop] - self._sums[:, start]  # (B, F, N_SUMS)
-        if aggregate is Aggregate.AMOUNT_TO_MEAN:
-            current = self._plan.offsets[stop] == 0
-            sums -= self._own[:, None, :] * current[:, None]
-        count: Ints = sums[..., COUNT]
-        frauds: Ints = sums[..., FRAUDS]
-        unusual: Ints = sums[..., UNUSUAL]
-        match aggregate:
-            case Aggregate.COUNT:
-                return count
-            case Aggregate.UNUSUAL_COUNT:
-                return unusual
-            case Aggregate.FRAUD_COUNT:
-                return frauds
-            case Aggregate.FRAUD_RATE:
-                return _formulas.ratio(frauds, count)
-        total = from_limbs(*(sums[..., at] for at in _COLUMNS[AMOUNT]))
-        match aggregate:
-            case Aggregate.SUM_AMOUNT:
-                return total
-            case Aggregate.MEAN_AMOUNT:
-                return _formulas.ratio(total, count)
-            case Aggregate.STD_AMOUNT:
-                squares = from_square_limbs(*(sums[..., at] for at in _COLUMNS[SQUARE]))
-                return _formulas.deviation(count, total, squares)
-            case _:  # Aggregate.AMOUNT_TO_MEAN
-                amount = np.broadcast_to(self._amount[:, None], total.shape)
-                return _formulas.ratio(amount, _formulas.ratio(total, count))
-
-    def _time_since_last(self, start: Ints, stop: Ints, longest: Ints) -> Floats:
-        last = self._last[:, stop]
-        # The entry of this transaction is of an earlier one only if it was there before.
-        last = last - ((self._plan.offsets[stop] == 0) & ~self._was_there[:, None])
-        age = self.instant[:, None] - self._keys.instant[last]
-        return self._seconds(np.where(last > self._last[:, start], age, longest))
-
-    def _last_label(self, start: Ints, stop: Ints) -> Floats:
-        last = self._last[:, stop]
-        at_last = self._keys.sums[last] - self._keys.sums[last - 1]
-        count = np.where(last > self._last[:, start], at_last[..., COUNT], 0)
-        return _formulas.ratio(at_last[..., FRAUDS], count)
-
-    def _fraud_age(self, start: Ints, stop: Ints, longest: Ints) -> Floats:
-        age = np.empty((len(self._slots), len(longest)), dtype=np.int64)
-        age[:] = longest
-        frauds = self._sums[:, stop, FRAUDS] > self._sums[:, start, FRAUDS]
-        for row, i in np.argwhere(frauds).tolist():
-            first, last = self._last[row, start[i]] + 1, self._last[row, stop[i]]
-            sums = self._keys.sums[first : last + 1, FRAUDS]
-            at = first + sums.searchsorted(sums[-1])
-            age[row, i] = self.instant[row] - self._keys.instant[at]
-        return self._seconds(age)
-
-    def _fraud_run_age(self, start: Ints, stop: Ints) -> Floats:
-        age = np.zeros((len(self._slots), len(start)), dtype=np.int64)
-        last = self._last[:, stop]
-        ongoing = self._keys.sums[last, CLEAN] == self._keys.sums[last - 1, CLEAN]
-        for row, i in np.argwhere(ongoing & (last > self._last[:, start])).tolist():
-            before, end = self._last[row, start[i]], last[row, i]
-            sums = self._keys.sums[before : end + 1, CLEAN]
-            at = before + sums.searchsorted(sums[-1]) + 1
-            age[row, i] = self.instant[row] - self._keys.instant[at]
-        return self._seconds(age)
-
-    def _peaks(self, which: int, start: Ints, stop: Ints) -> Floats:
-        peak = self._keys.peak[:, which]
-        return np.array(
-            [
-                [
-                    peak[last[i] + 1 : last[j] + 1].max(initial=0.0)
-                    for i, j in zip(start.tolist(), stop.tolist(), strict=True)
-                ]
-                for last in self._last.tolist()
-            ]
-        )
-
-    def _seconds(self, instants: Ints) -> Floats:
-        seconds: Floats = instants * self._plan.resolution / 1e6
-        return seconds
+    def _count_further(self, key: KeyState, newest: Newest, others: Iterable[Any]) -> None:
+        now, amount = newest.now, newest.amount
+        for (delay, is_ratio), peak in zip(self._peaks, key.peaks, strict=True):
+            peak.add(now, newest.to_usual if is_ratio else amount, delay, self._horizon)
+        for distinct, value in zip(key.distinct, others, strict=True):
+            if value is not None:
+                distinct.add(now, value, self._horizon)
+        if self.kept.n_last > 1:
+            key.last_instants.append(now)
+            key.last_amounts.append(amount)
+            if len(key.last_instants) > self.kept.n_last:
+                del key.last_instants[0], key.last_amounts[0]

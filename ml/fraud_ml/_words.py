@@ -65,6 +65,10 @@ def _distinct(feature: WindowFeature) -> str:
     return f"different {_readable(feature.of or '')}"
 
 
+def _nth_last(feature: WindowFeature) -> str:
+    return "last payment" if feature.nth == 1 else f"last payment but {(feature.nth or 1) - 1}"
+
+
 def _this(feature: WindowFeature) -> str:
     return f"this {_key(feature)}"
 
@@ -136,6 +140,8 @@ _WINDOW_WORDS: dict[Aggregate, Callable[[WindowFeature, float, str], str]] = {
         f"{_whose(f)} last payment{f' older than {_span(f.delay)}' if f.delay else ''}"
         f" was {_span(v)} before"
     ),
+    Aggregate.NTH_LAST_AMOUNT: lambda f, v, _: f"{_whose(f)} {_nth_last(f)} was of {v:,.2f}",
+    Aggregate.NTH_LAST_AGE: lambda f, v, _: f"{_whose(f)} {_nth_last(f)} was {_span(v)} before",
     Aggregate.HISTORY_LENGTH: lambda f, v, _: f"{_this(f)} has been known for {_span(v)}",
     Aggregate.DISTINCT: lambda f, v, _: f"{_counted(v, _distinct(f))} of {_this(f)}{_window(f)}",
     Aggregate.FRAUD_COUNT: lambda f, v, _: (

@@ -61,6 +61,8 @@ class Aggregate(StrEnum):
     TIME_SINCE_LAST = "time_since_last"
     HISTORY_LENGTH = "history_length"
     DISTINCT = "distinct"
+    NTH_LAST_AMOUNT = "nth_last_amount"
+    NTH_LAST_AGE = "nth_last_age"
     FRAUD_COUNT = "fraud_count"
     FRAUD_RATE = "fraud_rate"
     LAST_LABEL = "last_label"
@@ -68,10 +70,18 @@ class Aggregate(StrEnum):
     FRAUD_RUN_AGE = "fraud_run_age"
 
 
-WITHOUT_WINDOW = frozenset(
-    {Aggregate.AMOUNT_TO_MEDIAN, Aggregate.AMOUNT_ROBUST_Z, Aggregate.HISTORY_LENGTH}
-)
+OF_NTH_LAST = frozenset({Aggregate.NTH_LAST_AMOUNT, Aggregate.NTH_LAST_AGE})
+"""Aggregates of one transaction, the key's ``nth`` before this one."""
+
+WITHOUT_WINDOW = OF_NTH_LAST | {
+    Aggregate.AMOUNT_TO_MEDIAN,
+    Aggregate.AMOUNT_ROBUST_Z,
+    Aggregate.HISTORY_LENGTH,
+}
 """Aggregates of all the key's past, or of its last few transactions however old."""
+
+MAX_NTH = 64
+"""How far back :data:`OF_NTH_LAST` may look; an engine that runs forever keeps that many a key."""
 
 _WITHOUT_DELAY = WITHOUT_WINDOW | {Aggregate.DISTINCT}
 # A payment's own label is never known, so a window that ends with it has no last label.
@@ -89,6 +99,7 @@ _OF_AMOUNTS = frozenset(
         Aggregate.AMOUNT_ROBUST_Z,
         Aggregate.MAX_AMOUNT_TO_MEDIAN,
         Aggregate.UNUSUAL_COUNT,
+        Aggregate.NTH_LAST_AMOUNT,
     }
 )
 _Kind = TypeVar("_Kind", bound=StrEnum)
@@ -145,6 +156,8 @@ class WindowFeature:
     delay: dt.timedelta = dt.timedelta(0)
     of: str | None = None
     """The column whose distinct values ``Aggregate.DISTINCT`` counts; None for the others."""
+    nth: int | None = None
+    """Of :data:`OF_NTH_LAST`, which: 1 is the key's last before this one. None for the others."""
 
     def __post_init__(self) -> None:
         if (self.window is None) != (self.aggregate in WITHOUT_WINDOW):
@@ -160,6 +173,11 @@ class WindowFeature:
             raise ValueError(f"{self.name}: {self.aggregate} needs a delay, got {self.delay=}")
         if (self.of is None) != (self.aggregate is not Aggregate.DISTINCT):
             raise ValueError(f"{self.name}: `of` goes with distinct alone, got {self.of=}")
+        if (self.nth is None) != (self.aggregate not in OF_NTH_LAST):
+            needs = "needs an" if self.aggregate in OF_NTH_LAST else "takes no"
+            raise ValueError(f"{self.name}: {self.aggregate} {needs} nth, got {self.nth=}")
+        if self.nth is not None and not 1 <= self.nth <= MAX_NTH:
+            raise ValueError(f"{self.name}: nth must be from 1 to {MAX_NTH}, got {self.nth=}")
         if not (isinstance(self.key, str) or len(self.key) == 2):
             raise ValueError(f"{self.name}: key must be one column or two, got {self.key=}")
 
@@ -317,6 +335,8 @@ def _feature_to_json(feature: Feature) -> dict[str, Any]:
     }
     if feature.of is not None:
         item["of"] = feature.of
+    if feature.nth is not None:
+        item["nth"] = feature.nth
     if feature.window is not None:
         item["window_seconds"] = feature.window.total_seconds()
     return item | {"delay_seconds": feature.delay.total_seconds()}
@@ -345,6 +365,7 @@ def _feature_from_json(item: Mapping[str, Any]) -> Feature:
             window=None if window is None else dt.timedelta(seconds=window),
             delay=dt.timedelta(seconds=fields.pop("delay_seconds", 0)),
             of=fields.pop("of", None),
+            nth=fields.pop("nth", None),
         )
     if fields:
         raise ValueError(f"{name}: unknown fields {sorted(fields)}")
@@ -435,6 +456,24 @@ def default_spec(
     if not simulator_designed:
         more = tuple(feature for feature in more if feature.name not in SIMULATOR_DESIGNED)
     return FeatureSpec(features=_handbook_features(delay) + more, resolution=resolution)
+
+
+def last_transactions(key: str | tuple[str, str], n: int) -> tuple[WindowFeature, ...]:
+    """The key's last ``n`` transactions before this one as a sequence, the latest first.
+
+    Two features each, named as ``customer_last_1_amount`` and ``customer_last_1_age``. Both are
+    NaN where the key has had fewer.
+    """
+    columns = (key,) if isinstance(key, str) else key
+    who = "_".join(column.removesuffix("_id") for column in columns)
+    return tuple(
+        WindowFeature(name=f"{who}_last_{nth}_{what}", key=key, aggregate=aggregate, nth=nth)
+        for nth in range(1, n + 1)
+        for what, aggregate in (
+            ("amount", Aggregate.NTH_LAST_AMOUNT),
+            ("age", Aggregate.NTH_LAST_AGE),
+        )
+    )
 
 
 def _handbook_features(label_delay: dt.timedelta) -> tuple[Feature, ...]:

@@ -7,9 +7,8 @@ of a transaction are those it computes from all transactions and labels that hav
 from __future__ import annotations
 
 import datetime as dt
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from itertools import compress
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -17,16 +16,18 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from fraud_ml import _column_values, _state_bytes
-from fraud_ml._columns import microseconds
-from fraud_ml._key_state import KeyState
+from fraud_ml._columns import MAX_AMOUNT, microseconds
+from fraud_ml._label_index import LabelIndex
 from fraud_ml._state_plan import KeyPlan
-from fraud_ml._windows import Floats, Ints
 from fraud_ml.errors import DataError
 from fraud_ml.feature_spec import ColumnFeature, FeatureSpec, RowFeature, RowValue, WindowFeature
 
 _DAY = microseconds(dt.timedelta(days=1))
 _HOUR = microseconds(dt.timedelta(hours=1))
-_NO_KEY = -1  # instead of a slot, where the key is null
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_LONGEST = 2**61  # microseconds that leave room to add any window
+
+Column = Sequence[Any] | npt.NDArray[Any]
 
 
 class FeatureState:
@@ -35,7 +36,8 @@ class FeatureState:
     A key takes one entry for each instant (multiple of the spec's resolution) at which it had a
     transaction within the longest window and delay, whatever the number of transactions. Beside
     that, the state remembers which transactions a label may still be about: those of the longest
-    window, delay and ``lateness``, by id.
+    window, delay and ``lateness``, by id. A single transaction with a wrong clock changes nothing
+    about that: what counts there as now is the median of timestamps, in blocks of 256 arrivals.
 
     A transaction may arrive late, out of order: one that is older than its key's newest counts,
     for that key, as if it happened with the newest. What was answered is never revised.
@@ -46,38 +48,32 @@ class FeatureState:
 
         Args:
             spec: which features.
-            lateness: how much later than the newest a transaction may come without that labels
+            lateness: how much later than the others a transaction may come without that labels
                 for its key may be forgotten too early.
         """
         self.spec = spec
-        self._lateness = microseconds(lateness)
         self._resolution = microseconds(spec.resolution)
-        by_key: dict[tuple[str, ...], list[int]] = {}  # of a key's columns, where features stand
-        for at, feature in enumerate(spec.features):
-            if isinstance(feature, WindowFeature):
-                by_key.setdefault(feature.columns, []).append(at)
-        self._plans = [KeyPlan(spec, columns) for columns in by_key]
-        self._by_key = [(columns, np.array(at)) for columns, at in by_key.items()]
-        self._keys = [KeyState(plan.horizon, spec.usual_over) for plan in self._plans]
-        self._with_labels = [i for i, plan in enumerate(self._plans) if plan.looks_at_labels]
-        longest = max((self._plans[i].horizon for i in self._with_labels), default=0)
-        self._label_span = longest * self._resolution + self._lateness
+        self._plans = [
+            KeyPlan(spec, columns)
+            for columns in dict.fromkeys(
+                f.columns for f in spec.features if isinstance(f, WindowFeature)
+            )
+        ]
+        self._labelled = [plan for plan in self._plans if plan.looks_at_labels]
+        longest = max((plan.kept.horizon for plan in self._labelled), default=0)
+        self._index = LabelIndex(longest * self._resolution + microseconds(lateness))
         self._row_features = [
-            (column, feature.value)
+            (column, _ROW_VALUES[feature.value])
             for column, feature in enumerate(spec.features)
             if isinstance(feature, RowFeature)
         ]
         self._column_features = [
-            (at, feature)
-            for at, feature in enumerate(spec.features)
+            (column, feature)
+            for column, feature in enumerate(spec.features)
             if isinstance(feature, ColumnFeature)
         ]
-        # Of each transaction that may be labelled: slot and instant, key by key.
-        self._places: dict[Any, tuple[int, ...]] = {}
-        self._arrived: deque[tuple[int, Any]] = deque()
-        self._said: dict[Any, tuple[int, bool]] = {}
 
-    def update(self, transactions: Mapping[str, Sequence[Any] | npt.NDArray[Any]]) -> Floats:
+    def update(self, transactions: Mapping[str, Column]) -> npt.NDArray[np.float64]:
         """The features of ``transactions``, which are part of the state from now on: ``(B, F)``.
 
         Args:
@@ -86,38 +82,46 @@ class FeatureState:
                 reads; None where a key, category or number is missing.
 
         Raises:
-            DataError: a column that the spec reads is missing, or a value in one of its own
-                columns is no number or no category. The state is as it was.
+            DataError: a column that the spec reads is missing, shorter than others, or has a
+                value that cannot be. The state is then what it was before.
         """
-        try:
-            ids = list(transactions["transaction_id"])
-            time = np.asarray(transactions["timestamp"], dtype=np.int64)
-            amount = np.asarray(transactions["amount"], dtype=np.float64)
-            columns = {
-                column: list(transactions[column]) for plan in self._plans for column in plan.needs
-            }
-            own = [transactions[feature.column] for _, feature in self._column_features]
-        except KeyError as error:
-            _column_values.check_columns(self.spec, transactions)
-            raise DataError(f"missing column {error}, which every transaction has") from error
-        features = np.empty((len(ids), len(self.spec.features)))
-        for at, value in self._row_features:
-            features[:, at] = _ROW_VALUES[value](time, amount)
-        for (at, feature), values in zip(self._column_features, own, strict=True):
-            features[:, at] = _column_values.column_of_values(values, feature)
-        instant = time // self._resolution
-        places = [
-            self._update_key(number, columns, instant, amount, features)
-            for number in range(len(self._plans))
-        ]
-        if self._with_labels:
-            self._remember(ids, time.tolist(), [places[i] for i in self._with_labels])
-        return features
+        _column_values.check_columns(self.spec, transactions)
+        ids, time, amount = (
+            _column(transactions, name) for name in ("transaction_id", "timestamp", "amount")
+        )
+        columns = {name: _column(transactions, name) for plan in self._plans for name in plan.needs}
+        own = {f.column: _column(transactions, f.column) for _, f in self._column_features}
+        time, amount = _checked(time, amount, {"transaction_id": ids}, columns | own)
+        n_features = len(self.spec.features)
+        rows = [[0.0] * n_features for _ in ids]
+        for column, value in self._row_features:
+            for row, now, paid in zip(rows, time, amount, strict=True):
+                row[column] = value(now, paid)
+        for column, feature in self._column_features:
+            values = _column_values.column_of_values(own[feature.column], feature)
+            for row, known in zip(rows, values.tolist(), strict=True):
+                row[column] = known
+        instants = [now // self._resolution for now in time]
+        places = []
+        for plan in self._plans:
+            names, others = plan.columns_of(columns)
+            counted = [
+                plan.update(name, instant, paid, values, row)
+                for name, instant, paid, values, row in zip(
+                    names, instants, amount, others, rows, strict=False
+                )
+            ]
+            if plan.looks_at_labels:
+                places += [names, counted]
+        if places:
+            for transaction, now, *place in zip(ids, time, *places, strict=True):
+                self._index.remember(transaction, now, tuple(place))
+        return np.array(rows, dtype=np.float64).reshape(len(rows), n_features)
 
     def update_table(self, transactions: pa.Table) -> pa.Table:
         """What :func:`~fraud_ml.features.compute_features` returns, of a table in its form."""
         columns = {
-            name: column.to_pylist() if name != "timestamp" else column.cast(pa.int64()).to_numpy()
+            name: (column.cast(pa.int64()) if name == "timestamp" else column).to_pylist()
             for name, column in zip(
                 transactions.column_names, transactions.itercolumns(), strict=True
             )
@@ -130,9 +134,9 @@ class FeatureState:
 
         A label counts from ``labelled_at`` on, even if it is given earlier, and for transactions
         that arrive after it. Where a transaction has several, the one with the newest
-        ``labelled_at`` counts. Of no use are labels of transactions that never arrived or are too
-        old to be in any window, those that are not known (nulls), and those older than one
-        already given for their transaction.
+        ``labelled_at`` that is known counts, in whatever order they are given. Of no use are
+        labels of transactions that never arrived or are too old to be in any window, those that
+        are not known (nulls), and those given before.
         """
         applied = 0
         for transaction, is_fraud, at in zip(
@@ -141,33 +145,60 @@ class FeatureState:
             labels.column("labelled_at").cast(pa.int64()).to_pylist(),
             strict=True,
         ):
-            place = self._places.get(transaction)
-            known_at, was_fraud = self._said.get(transaction, (at, False))
-            if place is None or is_fraud is None or at is None or at < known_at:
+            if is_fraud is None or at is None:
+                continue
+            changes = self._index.take_in(transaction, at, is_fraud=is_fraud)
+            if changes is None:
                 continue
             applied += 1
-            self._said[transaction] = (at, is_fraud)
-            if is_fraud != was_fraud:
-                more = 1 if is_fraud else -1
-                for i, key in enumerate(self._with_labels):
-                    slot, instant = place[2 * i : 2 * i + 2]
-                    if slot == _NO_KEY:
-                        continue
-                    self._keys[key].pending.setdefault(slot, []).append(
-                        (-(-at // self._resolution), instant, more)
-                    )
+            place = self._index.places[transaction]
+            for kind, plan in enumerate(self._labelled):
+                key, instant = plan.keys.get(place[2 * kind]), place[2 * kind + 1]
+                for since, more in changes:
+                    known = -(-since // self._resolution)
+                    if key is not None and known < instant + plan.kept.horizon:
+                        key.will_learn(known, instant, more)
         return applied
 
+    def forget_before(self, time: dt.datetime) -> int:
+        """Forget every value of a key that was last seen before ``time``; how many they were.
+
+        One that comes again counts as never seen, and labels of its earlier transactions for
+        nothing. That changes no feature of windows, if ``time`` is at least the longest window
+        and delay of its kind ago and nothing arrives later than that. It does change those that
+        look at all the past: ``history_length``, the ones that compare with the usual amount, and
+        the last transactions. The state never forgets a key by itself, so call this now and then
+        where new keys never cease to come.
+
+        Raises:
+            TypeError: ``time`` says no time zone.
+        """
+        instant = microseconds(time - _EPOCH) // self._resolution
+        forgotten = 0
+        for plan in self._plans:
+            gone = {name for name, key in plan.keys.items() if key.newest < instant}
+            for name in gone:
+                del plan.keys[name]
+            if gone and plan.looks_at_labels:
+                self._index.forget_keys(self._labelled.index(plan), gone)
+            forgotten += len(gone)
+        return forgotten
+
     def to_bytes(self) -> bytes:
-        """The whole state, for :meth:`from_bytes`; no pickle."""
+        """The whole state, for :meth:`from_bytes`: no pickle, and the same for the same state.
+
+        Raises:
+            DataError: a key or an id is neither text nor a whole number.
+        """
+        dumped = [_state_bytes.dump_keys(plan.keys) for plan in self._plans]
+        kinds = [plan.keys for plan in self._labelled]
+        labels, arrays = _state_bytes.dump_index(self._index, kinds)
         header = {
             "spec": self.spec.to_json(),
-            "lateness": self._lateness,
-            "places": [[key, *place] for key, place in self._places.items()],
-            "arrived": list(self._arrived),
-            "said": [[key, *said] for key, said in self._said.items()],
+            "keys": [header for header, _ in dumped],
+            "labels": labels,
         }
-        return _state_bytes.dump(header, self._keys)
+        return _state_bytes.dump(header, [*(a for _, more in dumped for a in more), *arrays])
 
     @classmethod
     def from_bytes(cls, content: bytes) -> FeatureState:
@@ -176,57 +207,57 @@ class FeatureState:
         Raises:
             DataError: ``content`` is no feature state, damaged, or another version's.
         """
-        header, restore = _state_bytes.load(content)
-        state = cls(
-            FeatureSpec.from_json(header["spec"]),
-            lateness=dt.timedelta(microseconds=header["lateness"]),
-        )
-        restore(state._keys)
-        state._places = {key: tuple(place) for key, *place in header["places"]}
-        state._arrived = deque((time, key) for time, key in header["arrived"])
-        state._said = {key: (at, says) for key, at, says in header["said"]}
+        header, arrays = _state_bytes.load(content)
+        state = cls(FeatureSpec.from_json(header["spec"]))
+        for plan, keys in zip(state._plans, header["keys"], strict=True):
+            plan.keys = _state_bytes.load_keys(keys, arrays, plan.kept)
+        kinds = [plan.keys for plan in state._labelled]
+        state._index = _state_bytes.load_index(header["labels"], arrays, kinds)
         return state
 
-    def _update_key(
-        self,
-        number: int,
-        columns: dict[str, list[Any]],
-        instant: Ints,
-        amount: Floats,
-        features: Floats,
-    ) -> tuple[list[int], list[int]]:
-        """Fill the columns of one key: NaN, and ``_NO_KEY`` as the slot, where the key is null."""
-        plan, keys = self._plans[number], self._keys[number]
-        key_columns, at = self._by_key[number]
-        names = [columns[column] for column in key_columns]
-        if not any(None in values for values in names):
-            return plan.update(keys, columns, instant, amount, features)
-        known = np.array([None not in name for name in zip(*names, strict=True)])
-        some = {name: list(compress(columns[name], known)) for name in plan.needs}
-        part = np.empty((np.count_nonzero(known), features.shape[1]))
-        found = plan.update(keys, some, instant[known], amount[known], part)
-        features[:, at] = np.nan
-        features[np.ix_(known, at)] = part[:, at]
-        slots = np.full(len(known), _NO_KEY)
-        counted = instant.copy()
-        slots[known], counted[known] = found
-        return slots.tolist(), counted.tolist()
 
-    def _remember(
-        self, ids: list[Any], time: list[int], places: list[tuple[list[int], list[int]]]
-    ) -> None:
-        flat = [values for place in places for values in place]
-        for transaction, at, *place in zip(ids, time, *flat, strict=True):
-            self._places[transaction] = tuple(place)
-            self._arrived.append((at, transaction))
-        oldest = max(time, default=0) - self._label_span
-        while self._arrived and self._arrived[0][0] < oldest:
-            _, transaction = self._arrived.popleft()
-            self._places.pop(transaction, None)
-            self._said.pop(transaction, None)
+def _column(transactions: Mapping[str, Column], name: str) -> list[Any]:
+    try:
+        values = transactions[name]
+    except KeyError as error:
+        raise DataError(f"missing column {error}, which every transaction has") from error
+    return values.tolist() if isinstance(values, np.ndarray) else list(values)
 
 
-_ROW_VALUES: dict[RowValue, Callable[[Ints, Floats], npt.NDArray[Any]]] = {
+def _checked(
+    time: list[Any],
+    amount: list[Any],
+    never_null: dict[str, list[Any]],
+    others: dict[str, list[Any]],
+) -> tuple[list[int], list[float]]:
+    """``time`` and ``amount`` as plain numbers.
+
+    Raises:
+        DataError: they or the columns cannot be; nothing has changed by then.
+    """
+    never_null = {"timestamp": time, "amount": amount, **never_null}
+    for name, values in (others | never_null).items():
+        if len(values) != len(time):
+            raise DataError(
+                f"column {name!r} has {len(values)} values, 'timestamp' has {len(time)}"
+            )
+        if name in never_null and None in values:
+            raise DataError(f"column {name!r} has nulls; it must have none")
+    try:
+        time, amount = [index(value) for value in time], [float(value) for value in amount]
+    except (TypeError, ValueError) as error:
+        raise DataError(
+            f"timestamps must be whole numbers of microseconds, amounts numbers: {error}"
+        ) from error
+    for at, (when, paid) in enumerate(zip(time, amount, strict=True)):
+        if not -_LONGEST < when < _LONGEST:
+            raise DataError(f"timestamp {when} in row {at}: not microseconds since the epoch")
+        if not 0 <= paid <= MAX_AMOUNT:  # NaN is neither
+            raise DataError(f"amount {paid} in row {at}: it must be from 0 to {MAX_AMOUNT:g}")
+    return time, amount
+
+
+_ROW_VALUES: dict[RowValue, Callable[[int, float], float]] = {
     RowValue.AMOUNT: lambda time, amount: amount,  # noqa: ARG005
     RowValue.IS_WEEKEND: lambda time, amount: (time // _DAY + 3) % 7 >= 5,  # noqa: ARG005
     RowValue.IS_NIGHT: lambda time, amount: time % _DAY // _HOUR <= 6,  # noqa: ARG005

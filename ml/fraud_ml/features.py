@@ -70,6 +70,9 @@ def compute_features(
                               delay + window where there is none
     ``history_length``        since the key's first transaction
     ``distinct``              different values of the column ``of`` in the window; null is none
+    ``nth_last_amount``       the amount of the key's ``nth``-last transaction before this one, in
+                              order of arrival; NaN where there were fewer
+    ``nth_last_age``          the time since that transaction; NaN as well
     ``fraud_count``           frauds known by now in the window
     ``fraud_rate``            the same / transactions in the window
     ``last_label``            share of known frauds at the window's last instant: 0 or 1, but for

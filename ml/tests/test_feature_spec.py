@@ -16,6 +16,7 @@ from fraud_ml.feature_spec import (
     RowValue,
     WindowFeature,
     handbook_spec,
+    last_transactions,
 )
 from fraud_ml.feature_spec_toml import spec_from_toml, spec_to_toml
 
@@ -35,6 +36,21 @@ def window(**changes):
 
 def column(name, column, kind):
     return ColumnFeature(name=name, column=column, kind=ColumnKind(kind))
+
+
+def last(**changes):
+    return window(**({"aggregate": Aggregate.NTH_LAST_AGE, "window": None} | changes))
+
+
+def test_the_last_transactions_are_two_features_each_the_latest_first():
+    features = last_transactions(("customer_id", "device"), 2)
+    assert [feature.name for feature in features] == [
+        "customer_device_last_1_amount",
+        "customer_device_last_1_age",
+        "customer_device_last_2_amount",
+        "customer_device_last_2_age",
+    ]
+    assert [feature.nth for feature in features] == [1, 1, 2, 2]
 
 
 def test_the_handbook_has_these_15_features():
@@ -75,7 +91,14 @@ PAIR = window(
 AGE = ColumnFeature(name="age", column="account age", kind=ColumnKind.NUMERIC)
 DEVICE = ColumnFeature(name="device", column="device", kind=ColumnKind.CATEGORY)
 UNUSUAL = FeatureSpec(
-    features=(AMOUNT, AGE, PAIR, DEVICE, window(aggregate=Aggregate.HISTORY_LENGTH, window=None)),
+    features=(
+        AMOUNT,
+        AGE,
+        PAIR,
+        DEVICE,
+        window(aggregate=Aggregate.HISTORY_LENGTH, window=None),
+        *last_transactions("customer_id", 2),
+    ),
     resolution=dt.timedelta(hours=1),
     usual_over=5,
     unusual_ratio=3,
@@ -94,8 +117,10 @@ def test_a_spec_goes_through_json_and_toml_and_back_with_its_hash(spec):
 
 def test_a_spec_knows_what_it_reads_and_what_is_a_category():
     assert HANDBOOK_SPEC.columns == ("amount", "customer_id", "terminal_id")
-    assert UNUSUAL.columns == ("amount", "account age", "device", "card\x7f", "país", "terminal_id")
-    assert UNUSUAL.categories == (False, False, False, True, False)
+    assert UNUSUAL.columns == (
+        *("amount", "account age", "device", "card\x7f", "país", "terminal_id", "customer_id"),
+    )
+    assert UNUSUAL.categories == (False, False, False, True, *[False] * 5)
     assert UNUSUAL.reader_of("device") == PAIR.name
     counts = FeatureSpec(features=(window(), window(name="g", aggregate=Aggregate.MAX_AMOUNT)))
     assert counts.columns == ("terminal_id", "amount")
@@ -164,6 +189,12 @@ def test_json_that_is_no_spec_is_refused(value, message):
         (lambda: window(aggregate=Aggregate.LAST_LABEL), "f: last_label needs a delay, got"),
         (lambda: window(of="device"), "f: `of` goes with distinct alone"),
         (lambda: window(aggregate=Aggregate.DISTINCT), "f: `of` goes with distinct alone"),
+        (lambda: window(nth=1), "f: count takes no nth, got self.nth=1"),
+        (lambda: last(nth=None), "f: nth_last_age needs an nth, got"),
+        (lambda: last(nth=0), "f: nth must be from 1 to 64, got"),
+        (lambda: last(nth=65), "f: nth must be from 1 to 64, got"),
+        (lambda: last(nth=1, window=DAY), "nth_last_age takes no window"),
+        (lambda: last(nth=1, delay=DAY), "nth_last_age takes no delay"),
         (lambda: window(key=("a", "b", "c")), "f: key must be one column or two"),
         (lambda: FeatureSpec(features=(AMOUNT,), resolution=0 * DAY), "resolution must be pos"),
         (lambda: FeatureSpec(features=(AMOUNT,), usual_over=0), "usual_over must be at least 1"),

@@ -27,21 +27,28 @@ HOUR = dt.timedelta(hours=1)
 START = dt.datetime(2018, 4, 1, tzinfo=dt.UTC)
 KEYS = (Key.CUSTOMER, Key.TERMINAL, (Key.CUSTOMER, Key.TERMINAL))
 
+# Window and delay in hours, and which of the last transactions.
+SHAPES = [
+    *((window, delay, None) for window, delay in ((None, 0), (1, 0), (5, 0), (1, 2), (5, 2))),
+    *((None, 0, nth) for nth in (1, 3)),
+]
+
 
 def every_feature(resolution):
     """Every aggregate over every key, with and without a delay, in windows of hours."""
     features = [RowFeature(name=value.value, value=value) for value in RowValue]
     for key in KEYS:
         for aggregate in Aggregate:
-            for window, delay in [(None, 0), (1, 0), (5, 0), (1, 2), (5, 2)]:
+            for window, delay, nth in SHAPES:
                 try:
                     feature = WindowFeature(
-                        name=f"{key}_{aggregate}_{window}_{delay}",
+                        name=f"{key}_{aggregate}_{window}_{delay}_{nth}",
                         key=key,
                         aggregate=aggregate,
                         window=None if window is None else window * HOUR,
                         delay=delay * HOUR,
                         of=Key.TERMINAL if aggregate is Aggregate.DISTINCT else None,
+                        nth=nth,
                     )
                 except ValueError:  # an aggregate that takes no window, or needs one
                     continue
@@ -196,28 +203,180 @@ def test_over_months_of_payments_and_labels_it_agrees(spec):
 
 
 def test_memory_is_bounded_by_instants_not_by_payments_or_time():
-    spec = SPECS[HOUR]
-    state = FeatureState(spec)
+    state = FeatureState(SPECS[HOUR])
     sizes = []
-    for day in range(10):
+    for day in range(24):
         payments = [(72 * day + third, "ann", 0, 1.0) for third in range(72)] * 3
-        state.update_table(payments_of(sorted(payments), first_id=216 * day))
+        state.update_table(payments_of(sorted(payments), first_id=1_000 + 216 * day))
         sizes.append(len(state.to_bytes()))
-    assert sizes[-1] < 1.02 * sizes[3]
+    assert max(sizes[12:]) < 1.02 * max(sizes[:12])
 
 
 def test_a_label_is_of_use_once():
     state = FeatureState(SPECS[HOUR])
     state.update_table(payments_of([(0, "ann", 0, 1.0)]))
-    said = [(0, 3, True), (0, 2, False), (0, 4, None), (7, 3, True)]  # newest, older, null, unknown
+    said = [(0, 3, True), (0, 3, True), (0, 4, None), (7, 3, True)]  # new, again, null, unknown
     assert state.apply_labels(labels_of(said)) == 1
 
 
+def test_the_newest_label_counts_in_whatever_order_they_are_given():
+    said = [(0, 6, True), (0, 15, False), (0, 21, True), (0, 27, False)]
+    payments = [(0, "ann", 0, 1.0), *((thirds, "ann", 0, 1.0) for thirds in (9, 18, 24, 28))]
+    for labels in itertools.permutations(said):
+        assert_agrees_on_every_row([payments[0], *labels, *payments[1:]], SPECS[HOUR])
+
+
+COUNTS = FeatureSpec(
+    features=(
+        WindowFeature(
+            name="frauds", key=Key.TERMINAL, aggregate=Aggregate.FRAUD_COUNT, window=24 * HOUR
+        ),
+        WindowFeature(name="age", key=Key.CUSTOMER, aggregate=Aggregate.HISTORY_LENGTH),
+    ),
+    resolution=HOUR,
+)
+
+
+def days_of_payments(days, first_id):
+    """A hundred payments a day, all by one customer at one terminal."""
+    thirds = [72 * day + n * 72 // 100 for day in days for n in range(100)]
+    return payments_of([(t, "ann", 0, 1.0) for t in thirds], first_id=first_id)
+
+
+def test_a_wrong_clock_makes_no_label_forgotten():
+    state = FeatureState(COUNTS)
+    state.update_table(days_of_payments(range(3), first_id=0))
+    far = {
+        "transaction_id": [-1, -2],
+        "timestamp": [2**60, -(2**60)],  # the year 38505 or so, and long ago
+        "customer_id": ["bob", "bob"],
+        "terminal_id": [1, 1],
+        "amount": [1.0, 1.0],
+    }
+    state.update(far)
+    state.update_table(days_of_payments(range(3, 6), first_id=300))
+    newest = 599
+    assert state.apply_labels(labels_of([(newest, 72 * 6, True)])) == 1
+    answer = state.update_table(payments_of([(72 * 6, "ann", 0, 1.0)], first_id=600))
+    assert answer["frauds"].to_pylist() == [1]
+
+
+def test_labels_of_payments_that_have_left_all_windows_are_of_no_use():
+    state = FeatureState(COUNTS, lateness=HOUR)
+    state.update_table(days_of_payments(range(20), first_id=0))
+    assert state.apply_labels(labels_of([(0, 72 * 20, True), (1_999, 72 * 20, True)])) == 1
+
+
+def test_a_key_that_is_forgotten_counts_as_never_seen():
+    state = FeatureState(COUNTS)
+    state.update_table(payments_of([(0, "ann", 0, 1.0), (300, "bob", 1, 1.0)]))
+    assert state.forget_before(at(3)) == 2  # the customer and the terminal
+    assert state.forget_before(at(3)) == 0
+    assert state.apply_labels(labels_of([(0, 3, True), (1, 301, True)])) == 2
+    later = [(303, "ann", 0, 1.0), (303, "bob", 1, 1.0)]
+    for again in (state, FeatureState.from_bytes(state.to_bytes())):
+        answer = again.update_table(payments_of(later, first_id=2))
+        assert answer["age"].to_pylist() == [0, 3600]
+        assert answer["frauds"].to_pylist() == [0, 1]
+
+
+@settings(max_examples=20)
+@given(arrivals=ARRIVALS, later=ARRIVALS)
+def test_forgetting_what_has_left_all_windows_changes_no_window(arrivals, later):
+    first = [item for item in arrivals if len(item) == 4]
+    then = [(item[0] + 80, *item[1:]) for item in later if len(item) == 4]
+    spec = SPECS[HOUR]
+    past = ("median", "robust", "history", "nth", "unusual")
+    names = [name for name in spec.names if not any(word in name for word in past)]
+    answers = []
+    for forgets in (True, False):
+        state = FeatureState(spec)
+        if first:
+            state.update_table(payments_of(first))
+        if forgets:
+            state.forget_before(at(60))
+        if then:
+            answer = state.update_table(payments_of(then, first_id=len(first)))
+            answers.append(answer.select(names))
+    if then:
+        assert_equal(*answers)
+
+
+@settings(max_examples=20)
+@given(arrivals=ARRIVALS)
+def test_the_same_state_has_the_same_bytes(arrivals):
+    state = FeatureState(SPECS[HOUR])
+    for n, item in enumerate(arrivals):
+        if len(item) == 3:
+            state.apply_labels(labels_of([item]))
+        else:
+            state.update_table(payments_of([item], first_id=n))
+    content = state.to_bytes()
+    assert FeatureState.from_bytes(content).to_bytes() == content
+
+
 def test_bytes_that_are_no_state_are_refused():
-    content = FeatureState(HANDBOOK_SPEC).to_bytes()
-    for bad in (b"", b"nonsense", content[: len(content) // 2]):
+    for bad in (b"", b"nonsense", b"PK\3\4" + bytes(1_000)):
         with pytest.raises(DataError, match="these bytes are no feature state"):
             FeatureState.from_bytes(bad)
+
+
+def test_damaged_bytes_are_refused_wherever_the_damage_is():
+    state = FeatureState(COUNTS)
+    state.update_table(payments_of([(0, "ann", 0, 1.0)]))
+    content = state.to_bytes()
+    with pytest.raises(DataError, match="no feature state|damaged"):
+        FeatureState.from_bytes(content[:-1])
+    for at_byte in range(0, len(content), 7):
+        damaged = bytearray(content)
+        damaged[at_byte] ^= 1
+        with pytest.raises(DataError, match="no feature state|damaged"):
+            FeatureState.from_bytes(bytes(damaged))
+
+
+def test_a_key_that_json_does_not_know_cannot_be_saved():
+    state = FeatureState(COUNTS)
+    state.update({**ONE, "terminal_id": [START]})
+    with pytest.raises(DataError, match="keys and ids must be text or whole numbers"):
+        state.to_bytes()
+
+
+ONE = {
+    "transaction_id": [1],
+    "timestamp": [0],
+    "customer_id": ["ann"],
+    "terminal_id": [0],
+    "amount": [1.0],
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"amount": [float("nan")]}, "amount nan in row 0: it must be from 0 to 1e"),
+        ({"amount": [-0.01]}, "amount -0.01 in row 0"),
+        ({"amount": ["much"]}, "amounts numbers: could not convert"),
+        ({"timestamp": [0.5]}, "timestamps must be whole numbers of microseconds"),
+        ({"timestamp": [2**62]}, "not microseconds since the epoch"),
+        ({"transaction_id": [None]}, "column 'transaction_id' has nulls"),
+        ({"customer_id": ["ann", "bob"]}, "column 'customer_id' has 2 values, 'timestamp' has 1"),
+    ],
+)
+def test_what_cannot_be_is_refused_and_changes_nothing(changes, message):
+    state = FeatureState(SPECS[HOUR])
+    state.update(ONE)
+    before = state.to_bytes()
+    with pytest.raises(DataError, match=message):
+        state.update(ONE | changes)
+    assert state.to_bytes() == before
+
+
+def test_numpy_columns_and_no_rows_are_fine():
+    state = FeatureState(SPECS[HOUR])
+    of_numpy = state.update({name: np.array(values) for name, values in ONE.items()})
+    of_lists = FeatureState(SPECS[HOUR]).update(ONE)
+    np.testing.assert_array_equal(of_numpy, of_lists)
+    assert state.update({name: [] for name in ONE}).shape == (0, len(SPECS[HOUR].features))
 
 
 def test_a_missing_column_is_named():

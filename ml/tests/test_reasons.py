@@ -104,6 +104,7 @@ def test_every_aggregate_has_words(aggregate):
         if aggregate in WITHOUT_WINDOW or aggregate is Aggregate.DISTINCT
         else 7 * DAY,
         of="customer_id" if aggregate is Aggregate.DISTINCT else None,
+        nth=2 if aggregate in (Aggregate.NTH_LAST_AMOUNT, Aggregate.NTH_LAST_AGE) else None,
     )
     for value in (0.0, 1.0, 3.0):
         words = in_words(feature, value)

@@ -4,7 +4,13 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fraud_ml._windows import KeyOrder, PrefixSums, n_up_to
+from fraud_ml._windows import (
+    KeyOrder,
+    PrefixSums,
+    highest_between,
+    highest_covering,
+    n_up_to,
+)
 
 AMOUNTS = st.lists(st.floats(0, 1e12), min_size=1, max_size=30)
 
@@ -63,3 +69,23 @@ def test_counting_by_merging_is_a_binary_search(values, bounds):
     values, bounds = (np.array(sorted(many), dtype=np.int64) for many in (values, bounds))
     expected = np.searchsorted(values, bounds, side="right")
     assert n_up_to(values, bounds).tolist() == expected.tolist()
+
+
+@given(st.lists(st.floats(0, 1e12), max_size=40), st.data())
+def test_the_highest_between_is_the_largest_of_the_slice(values, data):
+    bounds = st.lists(st.tuples(*[st.integers(0, len(values))] * 2), max_size=10)
+    ranges = data.draw(bounds)
+    start, stop = np.array(ranges, dtype=np.int64).reshape(-1, 2).T
+    found = highest_between(np.array(values, dtype=np.float64), start, stop)
+    assert found.tolist() == [max(values[a:b], default=0.0) for a, b in ranges]
+
+
+@given(st.integers(0, 40), st.data())
+def test_the_highest_covering_is_the_largest_of_the_ranges_that_do(n, data):
+    range_ = st.tuples(st.integers(0, n), st.integers(0, n), st.integers(0, 9))
+    ranges = data.draw(st.lists(range_, max_size=12))
+    start, stop, value = np.array(ranges, dtype=np.int64).reshape(-1, 3).T
+    found = highest_covering(start, stop, value, n)
+    assert found.tolist() == [
+        max((v for a, b, v in ranges if a <= position < b), default=-1) for position in range(n)
+    ]
