@@ -17,7 +17,7 @@ UNSEEN = pl.duration(days=7 + LABEL_DAYS, minutes=10)
 
 
 def compute(payments: pl.DataFrame) -> pl.DataFrame:
-    """The 25 features, in the order of `payments`, which is by time."""
+    """The 30 features, in the order of `payments`, which is by time."""
     at = pl.col("timestamp").dt.truncate(RESOLUTION)
     # Tells rows of an instant apart, in less time than there is between instants.
     moment = at + (pl.col("timestamp") - at) / 100
@@ -95,16 +95,34 @@ def _of_customer() -> list[pl.Expr]:
             mean.alias(f"customer_mean_amount_{days}d"),
         ]
     usual = pl.col("usual").fill_null(0)
+    since_last = pl.col("at") - pl.col("at").shift().over("customer_id")
+    month = pl.duration(days=30)
     scale = pl.max_horizontal(1.4826 * pl.col("distance").fill_null(0), 0.1 * usual)
     return [
         *expressions,
         to_median.alias("customer_amount_to_median"),
         _ratio(amount - usual, scale).alias("customer_amount_robust_z"),
+        _to_mean_before(30),
+        _to_mean_before(90),
+        _over_customer(amount.rolling_max_by, 30).alias("customer_max_amount_30d"),
+        _over_customer(to_median.rolling_max_by, 7).alias("customer_max_amount_to_median_7d"),
         _over_customer(to_median.rolling_max_by, 14).alias("customer_max_amount_to_median_14d"),
+        _seconds(pl.when(since_last < month).then(since_last).otherwise(month)).alias(
+            "customer_time_since_last"
+        ),
         _seconds(pl.col("at") - pl.col("at").first().over("customer_id")).alias(
             "customer_history_length"
         ),
     ]
+
+
+def _to_mean_before(days: int) -> pl.Expr:
+    """The amount over the mean of the customer's others in so many days."""
+    amount = pl.col("amount")
+    others = _over_customer(pl.col("one").rolling_sum_by, days) - 1
+    total = _over_customer(amount.rolling_sum_by, days) - amount
+    to_mean = _ratio(amount, _ratio(total, others))
+    return to_mean.alias(f"customer_amount_to_mean_{days}d")
 
 
 def _over_customer(rolling: Callable[..., pl.Expr], days: int) -> pl.Expr:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from fraud_ml.feature_spec import HANDBOOK_SPEC
+from fraud_ml.feature_spec import DEFAULT_SPEC
 from fraud_ml.features import compute_features, feature_matrix
 from fraud_ml.model import FraudNet
 from fraud_ml.simulator import SimulatorConfig, simulate
@@ -28,7 +28,7 @@ def bench_model(*, quick: bool) -> list[Result]:
     simulation = simulate(
         SimulatorConfig(n_customers=1_000, n_days=140) if quick else SimulatorConfig()
     )
-    features = compute_features(simulation.transactions, simulation.labels, HANDBOOK_SPEC)
+    features = compute_features(simulation.transactions, simulation.labels, DEFAULT_SPEC)
     split = prequential_split(
         simulation.transactions, simulation.labels, train_start=dt.date(2018, 7, 25)
     )
@@ -37,7 +37,7 @@ def bench_model(*, quick: bool) -> list[Result]:
     customers = simulation.transactions["customer_id"].to_numpy()[split.train]
     say(f"training on {len(x):,} transactions")
     started = time.perf_counter()
-    net = train_model(x, y, customers=customers, feature_names=HANDBOOK_SPEC.names).net
+    net = train_model(x, y, customers=customers, feature_names=DEFAULT_SPEC.names).net
     ours = time.perf_counter() - started
     started = time.perf_counter()
     trees = lightgbm.train(TREES, lightgbm.Dataset(x, y), num_boost_round=100)

@@ -25,7 +25,7 @@ Batch = dict[str, list[Any]]
 def bench_state(*, quick: bool) -> list[Result]:
     """Our microseconds a transaction, and how many times those are the peer's.
 
-    Both know the payments of 10,000 customers. Ours computes all 25 features of ``DEFAULT_SPEC``,
+    Both know the payments of 10,000 customers. Ours computes all features of ``DEFAULT_SPEC``,
     the peer 12 of them: the others would cost it more.
     """
     # The longest window and delay are 37 days; quick is quick because histories are shorter.
