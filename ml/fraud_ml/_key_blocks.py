@@ -47,6 +47,9 @@ class KeyBlocks:
         self._frauds = [KnownFrauds.none()] * len(self._blocks)
         if any(feature.aggregate in LABEL_AGGREGATES for feature in features):
             self._frauds = rows.frauds.in_blocks(self._order.row, self._blocks)
+        for feature in features:
+            if feature.of is not None:
+                rows.codes(feature.of)  # here and now, rather than in every thread at once
         self._by_position = {name: np.empty(len(self._order.row)) for name in self._features}
 
     @property
