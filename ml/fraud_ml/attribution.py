@@ -69,7 +69,8 @@ class Attributor:
         side_by_side = gradient.view(shape).transpose(1, 2).flatten(2)  # (G, B, M * W)
         gradient = torch.bmm(side_by_side, net.first.weight.transpose(1, 2))  # (G, B, F * E)
         change = gradient * (forward.embedded - usual.embedded)
-        by_feature = change.view(*change.shape[:2], len(net.categories), -1).sum((0, 3))
+        shape_of_features = (len(net.categories), net.config.embedding)
+        by_feature = change.view(*change.shape[:2], *shape_of_features).sum((0, 3))
         return Attribution(
             contributions=net.slope * by_feature[:, self._position],
             logits=net.slope * mean_logit(forward.logits) + net.offset,

@@ -122,7 +122,7 @@ class GroupLinear(nn.Module):
 
     def __init__(self, config: ModelConfig, n_in: int, n_out: int) -> None:
         super().__init__()
-        self.n_members = config.n_members
+        self.shape = (config.n_members, n_out)
         # Members side by side, so that one product a group serves all.
         self.weight = nn.Parameter(torch.empty(config.n_groups, n_in, config.n_members * n_out))
         self.bias = nn.Parameter(torch.empty(config.n_groups, 1, config.n_members * n_out))
@@ -131,8 +131,7 @@ class GroupLinear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """The layer's output, member by member."""
         product = torch.baddbmm(self.bias, x, self.weight)
-        groups, rows, _ = product.shape
-        by_member = product.view(groups, rows, self.n_members, -1).transpose(1, 2)
+        by_member = product.view(*product.shape[:2], *self.shape).transpose(1, 2)
         return by_member.flatten(0, 1)
 
 
@@ -208,7 +207,8 @@ class FraudNet(nn.Module):
         if len(self.category_columns):
             of_categories = self.category(x[:, self.category_columns])
             embedded = torch.cat((embedded, of_categories))
-        by_group = embedded.view(*embedded.shape[:2], self.config.n_groups, -1)
+        shape = (self.config.n_groups, self.config.embedding)
+        by_group = embedded.view(*embedded.shape[:2], *shape)
         return by_group.permute(2, 1, 0, 3).flatten(2)
 
     def member_logits(self, x: Tensor) -> Tensor:

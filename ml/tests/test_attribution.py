@@ -63,3 +63,7 @@ def test_a_transaction_has_the_same_reasons_in_any_batch():
     together = attributor.attribute(X[:20]).contributions
     alone = torch.cat([attributor.attribute(row[None]).contributions for row in X[:20]])
     torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-4)
+
+
+def test_no_transactions_have_no_reasons():
+    assert Attributor(small_net()).attribute(X[:0]).contributions.shape == (0, 5)

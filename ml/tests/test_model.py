@@ -51,6 +51,10 @@ def test_a_batch_scores_as_its_rows_one_by_one():
     torch.testing.assert_close(net.score(X), one_by_one)
 
 
+def test_no_rows_have_no_scores():
+    assert small_net().score(X[:0]).shape == (0,)
+
+
 def test_an_embedding_is_linear_between_edges_and_flat_outside():
     net = small_net()
     number = net.number
