@@ -133,7 +133,6 @@ def test_without_a_start_the_last_days_are_tested(
     assert artifact.lineage["test_days"] == "2018-05-19 to 2018-05-25"
 
 
-
 def test_without_a_source_it_simulates_once(
     train_on: Callable[..., dict[str, float]],
     numbers: dict[str, float],

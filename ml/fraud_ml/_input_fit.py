@@ -9,7 +9,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from fraud_ml.model import CategoryEmbedding, FraudNet, NumberEmbedding
 
-_MIN_PIECE = 40  # rows; with fewer, an edge follows single frauds
+_MIN_PIECE = 40  # rows; with 10 the validation folds' AP was the same
 
 Floats = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
@@ -49,7 +49,8 @@ def _fit_numbers(embedding: NumberEmbedding, features: Floats, is_fraud: Bools) 
 def _edges(value: Floats, is_fraud: Bools, n_pieces: int) -> Floats:
     """Edges where a tree would split: at most ``n_pieces + 1``, ascending, at least two.
 
-    Quantiles, which know nothing of fraud, put none where frauds are: 0.7 % of the rows.
+    Quantiles, which know nothing of fraud, put none where frauds are: 0.7 % of the rows. So a value
+    is beyond an edge where it goes right in the tree.
     """
     tree = DecisionTreeClassifier(
         criterion="entropy", max_leaf_nodes=max(2, n_pieces), min_samples_leaf=_MIN_PIECE

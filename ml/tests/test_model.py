@@ -51,6 +51,13 @@ def test_a_batch_scores_as_its_rows_one_by_one():
     torch.testing.assert_close(net.score(X), one_by_one)
 
 
+def test_many_rows_score_as_a_few_at_a_time():
+    net = small_net()
+    x = torch.from_numpy(rows(1_300))
+    in_parts = torch.cat([net.score(part) for part in x.split(100)])
+    torch.testing.assert_close(net.score(x), in_parts)
+
+
 def test_no_rows_have_no_scores():
     assert small_net().score(X[:0]).shape == (0,)
 
@@ -72,6 +79,23 @@ def test_an_embedding_is_linear_between_edges_and_flat_outside():
     torch.testing.assert_close(
         filled(between), (filled(edges[3]) + filled(edges[4])) / 2, atol=1e-4, rtol=1e-4
     )
+
+
+def test_an_embedding_may_jump_at_an_edge_and_nowhere_else():
+    number = small_net().number
+    with torch.no_grad():
+        number.bias.fill_(1.0)
+    edge = number.low[0, 3].item()
+    size = float(np.spacing(np.float32(edge)))
+
+    def jump(value):
+        x = torch.zeros(2, 3)
+        x[:, 0] = torch.tensor([value, value + 4 * abs(size)])
+        embedded = number(x)[0]
+        return (embedded[1] - embedded[0]).abs().max().item()
+
+    assert jump(edge) > 0.01
+    assert jump(edge + 100 * abs(size)) < 1e-3
 
 
 def test_units_do_not_matter():

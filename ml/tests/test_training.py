@@ -162,7 +162,7 @@ def test_missing_values_and_categories_are_learned_from():
         customers=np.arange(4_000),
         feature_names=("country", "age"),
         categories=(True, False),
-        model_config=ModelConfig(n_groups=2, n_members=2, embedding=4, width=16),
+        model_config=ModelConfig(n_groups=2, n_members=2, width=16, dropout=0.1),
         training_config=TrainingConfig(max_epochs=15, min_batches=40),
     )
     rows = torch.tensor([[7.0, 50.0], [8.0, 50.0], [8.0, torch.nan], [4711.0, 50.0]])

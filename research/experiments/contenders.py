@@ -51,8 +51,7 @@ def fit_ours(rows: Rows, settings: Settings, seed: int) -> Score:
     ).net
 
     def score(features: npt.NDArray[np.float32]) -> Scores:
-        parts = torch.split(torch.from_numpy(features), 16_384)
-        scored: Scores = torch.cat([net.score(part) for part in parts]).numpy()
+        scored: Scores = net.score(torch.from_numpy(features)).numpy()
         return scored
 
     return score
