@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from fraud_ml.attribution import Attributor
 from fraud_ml.feature_spec import DEFAULT_SPEC
 from fraud_ml.features import compute_features, feature_matrix
 from fraud_ml.model import FraudNet
@@ -45,7 +46,8 @@ def bench_model(*, quick: bool) -> list[Result]:
     trained = Result(
         name="train_handbook_week", value=ours, unit="s", peer="lightgbm", ratio=peer / ours
     )
-    return [trained, *_scoring(net, trees, x, rounds=3 if quick else 9)]
+    rounds = 3 if quick else 9
+    return [trained, *_scoring(net, trees, x, rounds=rounds), _explaining(net, x, rounds=rounds)]
 
 
 def _scoring(
@@ -75,6 +77,25 @@ def _scoring(
     return results
 
 
+def _explaining(net: FraudNet, x: npt.NDArray[np.float32], *, rounds: int) -> Result:
+    """What the reasons of a score cost, in forward passes."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    attributor = Attributor(net)
+    rows = [row[None] for row in x[:1_000]]
+    say(f"explaining {len(rows)} scores, one by one")
+    seconds = in_turn(
+        {
+            "score": _each(rows, _ours(net)),
+            "explain": _each(rows, lambda row: attributor.attribute(torch.from_numpy(row))),
+        },
+        rounds=rounds,
+    )
+    torch.set_num_threads(threads)
+    passes = seconds["explain"] / seconds["score"]
+    return Result(name="explain_batch1", value=passes, unit="forward passes")
+
+
 def _each(
     batches: list[npt.NDArray[np.float32]], score: Callable[[npt.NDArray[np.float32]], object]
 ) -> Callable[[], None]:
@@ -86,11 +107,7 @@ def _each(
 
 
 def _ours(net: FraudNet) -> Callable[[npt.NDArray[np.float32]], object]:
-    def score(rows: npt.NDArray[np.float32]) -> object:
-        with torch.inference_mode():
-            return net.score(torch.from_numpy(rows))
-
-    return score
+    return lambda rows: net.score(torch.from_numpy(rows))
 
 
 def _theirs(trees: lightgbm.Booster, batch: int) -> Callable[[npt.NDArray[np.float32]], object]:
