@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import datetime as dt
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import lightgbm
 import numpy as np
 import numpy.typing as npt
+import onnxruntime
 import torch
 
 from fraud_ml.attribution import Attributor
+from fraud_ml.export import export_onnx
 from fraud_ml.feature_spec import DEFAULT_SPEC
 from fraud_ml.features import compute_features, feature_matrix
 from fraud_ml.model import FraudNet
@@ -53,26 +57,33 @@ def bench_model(*, quick: bool) -> list[Result]:
 def _scoring(
     net: FraudNet, trees: lightgbm.Booster, x: npt.NDArray[np.float32], *, rounds: int
 ) -> list[Result]:
+    """Rows scored a second: by the net in torch, by the same net in ONNX Runtime, by the trees."""
     results = []
     threads = torch.get_num_threads()
     for batch in (1, 32, 4_096):
-        torch.set_num_threads(1 if batch < 1_000 else threads)  # small work waits for threads
+        n_threads = 1 if batch < 1_000 else threads  # small work waits for threads
+        torch.set_num_threads(n_threads)
         n_batches = max(1, min(1_000, SCORED_ROWS // batch))
         batches = [x[i * batch % len(x) :][:batch] for i in range(n_batches)]
         say(f"scoring {n_batches} batches of {batch}")
         seconds = in_turn(
-            {"ours": _each(batches, _ours(net)), "lightgbm": _each(batches, _theirs(trees, batch))},
+            {
+                "torch": _each(batches, _ours(net)),
+                "onnx": _each(batches, _in_onnx_runtime(net, n_threads)),
+                "lightgbm": _each(batches, _theirs(trees, n_threads)),
+            },
             rounds=rounds,
         )
-        results.append(
+        results += [
             Result(
-                name=f"score_batch{batch}",
-                value=n_batches * batch / seconds["ours"],
+                name=f"score_{name}batch{batch}",
+                value=n_batches * batch / seconds[engine],
                 unit="rows/s",
                 peer="lightgbm",
-                ratio=seconds["lightgbm"] / seconds["ours"],
+                ratio=seconds["lightgbm"] / seconds[engine],
             )
-        )
+            for name, engine in (("", "torch"), ("onnx_", "onnx"))
+        ]
     torch.set_num_threads(threads)
     return results
 
@@ -110,6 +121,15 @@ def _ours(net: FraudNet) -> Callable[[npt.NDArray[np.float32]], object]:
     return lambda rows: net.score(torch.from_numpy(rows))
 
 
-def _theirs(trees: lightgbm.Booster, batch: int) -> Callable[[npt.NDArray[np.float32]], object]:
-    threads = 1 if batch < 1_000 else 2
-    return lambda rows: trees.predict(rows, num_threads=threads)
+def _in_onnx_runtime(net: FraudNet, n_threads: int) -> Callable[[npt.NDArray[np.float32]], object]:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = n_threads
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "net.onnx"
+        export_onnx(net, path)
+        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    return lambda rows: session.run(None, {"features": rows})
+
+
+def _theirs(trees: lightgbm.Booster, n_threads: int) -> Callable[[npt.NDArray[np.float32]], object]:
+    return lambda rows: trees.predict(rows, num_threads=n_threads)

@@ -45,7 +45,7 @@ class Checkpoint:
         if not self.path.exists():
             return None
         try:
-            content = torch.load(self.path, weights_only=True)  # runs no code
+            content = torch.load(self.path, map_location="cpu", weights_only=True)  # no code runs
             fingerprint, state = content["fingerprint"], content["state"]
         except (
             RuntimeError,

@@ -183,6 +183,7 @@ class TrainingLoop:
             "optimiser": self._optimiser.state_dict(),
             "schedule": self._schedule.state_dict(),
             "random": torch.random.get_rng_state(),
+            "gpu_random": torch.cuda.get_rng_state_all(),  # none without a GPU
             "epochs": [(it.number, it.loss, it.validation_average_precision) for it in self.epochs],
             "best": (best.epoch.number, best.weights, torch.from_numpy(best.logits)),
         }
@@ -192,6 +193,7 @@ class TrainingLoop:
         self._optimiser.load_state_dict(state["optimiser"])
         self._schedule.load_state_dict(state["schedule"])
         torch.random.set_rng_state(state["random"])
+        torch.cuda.set_rng_state_all(state["gpu_random"])
         self.epochs = [
             Epoch(number=number, loss=loss, validation_average_precision=ap)
             for number, loss, ap in state["epochs"]

@@ -102,7 +102,6 @@ def _sample_ours(random: Random) -> Settings:
 
 def _sample_random_forest(random: Random) -> Settings:
     return {
-        "n_estimators": _one_of(random, 100, 200, 400),
         "max_depth": _one_of(random, None, 8, 12, 20),
         "min_samples_leaf": round(_log_uniform(random, 1, 50)),
         "max_features": float(random.uniform(0.1, 0.8)),
