@@ -25,7 +25,7 @@ class ModelConfig:
     """
 
     n_groups: int = 4
-    n_members: int = 4
+    n_members: int = 2
     """Of each group."""
     n_pieces: int = 8
     """Of a number's embedding."""
@@ -33,9 +33,9 @@ class ModelConfig:
     """Values of a category with an embedding of their own; the rarer ones share one."""
     embedding: int = 4
     """Width of a feature's embedding."""
-    n_layers: int = 2
-    width: int = 32
-    dropout: float = 0.24
+    n_layers: int = 3
+    width: int = 64
+    dropout: float = 0.086
 
     def __post_init__(self) -> None:
         for name, least in (
