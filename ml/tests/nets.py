@@ -6,7 +6,7 @@ import torch
 from fraud_ml._input_fit import fit_inputs
 from fraud_ml.model import FraudNet, ModelConfig
 
-SMALL = ModelConfig(n_groups=2, n_members=3, embedding=3, width=8, max_categories=6)
+SMALL = ModelConfig(n_groups=2, n_members=3, embedding=3, n_layers=2, width=8, max_categories=6)
 CATEGORIES = (False, True, False, False, True)
 
 

@@ -57,7 +57,7 @@ def checks(name, srcs, deps = [], typed = None):
     typed = typed or srcs
     py_test(
         name = "types",
-        size = "small",
+        size = "medium",
         srcs = ["//tools/lint:mypy_runner.py"],
         args = ["$(rootpaths %s)" % label for label in typed],
         data = typed + ["//:mypy.ini"],
