@@ -30,6 +30,7 @@ def settle_weights(net: FraudNet) -> None:
     """Give each member the matrix that it made of the shared one."""
     for layer in (net.first, *net.hidden):
         parametrize.remove_parametrizations(layer, "weight", leave_parametrized=True)
+    net.zero_grad()  # gradients are of the shared matrices, and of their shape
 
 
 def _share(layer: nn.Module, shape: tuple[int, int, int, int], *, members_axis: int) -> None:

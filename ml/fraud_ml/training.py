@@ -90,7 +90,7 @@ def train_model(
     """
     model_config = model_config or ModelConfig()
     config = training_config or TrainingConfig()
-    categories = [False] * len(feature_names) if categories is None else categories
+    categories = tuple(categories or [False] * len(feature_names))
     _check(features, is_fraud, customers, feature_names)
     if len(categories) != len(feature_names):
         raise ValueError(f"{len(categories)=} must be {len(feature_names)=}")

@@ -2,10 +2,11 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-from nets import rows, small_net
+from nets import CATEGORIES, SMALL, rows, small_net
 
 from fraud_ml.export import export_onnx, export_program
 from fraud_ml.model import FraudNet, ModelConfig
+from fraud_ml.training import TrainingConfig, train_model
 
 X = rows(64, seed=3)
 
@@ -41,3 +42,17 @@ def test_onnx_runtime_scores_as_the_net(categories, tmp_path):
         assert scores.shape == (n_rows,)
         np.testing.assert_allclose(scores, expected, atol=1e-5, rtol=0)
     assert sorted(tmp_path.iterdir()) == [path]  # weights inside
+
+
+def test_a_net_that_was_just_trained_can_be_exported():
+    net = train_model(
+        X,
+        np.arange(64) % 4 == 0,
+        customers=np.arange(64),
+        feature_names="abcde",
+        categories=CATEGORIES,
+        model_config=SMALL,
+        training_config=TrainingConfig(max_epochs=1, min_batches=4),
+    ).net
+    x = torch.from_numpy(X)
+    torch.testing.assert_close(export_program(net).module()(x), net.score(x), atol=1e-6, rtol=0)
