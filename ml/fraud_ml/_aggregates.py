@@ -1,277 +1,211 @@
 """What each aggregate is of one key's running history, right after a transaction is counted in."""
 
-# Every one has the same arguments, and few need all of them.
-# ruff: noqa: ARG001, ARG005
-
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
-from collections.abc import Callable
-from dataclasses import dataclass
-from math import nan
+import math
+from typing import NamedTuple
 
-from fraud_ml._exact import (
-    deviation,
-    from_limbs,
-    from_square_limbs,
-    limbs_of,
-    ratio,
-)
-from fraud_ml._key_state import KeyState, Newest
+from fraud_ml import _rings, _running_max
+from fraud_ml._compiled import compiled
+from fraud_ml._exact import deviation, from_limbs, from_square_limbs, limbs_of, ratio
+from fraud_ml._key_state import AMOUNTS, COUNT, ENTRIES, SQUARES, Kept, Newest
+from fraud_ml._rings import Rings, at, end, first
 from fraud_ml.feature_spec import Aggregate
 
-Compute = Callable[[KeyState, Newest, int, int], float]
-"""Of a history, its newest transaction, and the places of two entries: the window is after the
-first, up to the second."""
+NUMBER_OF = {aggregate: number for number, aggregate in enumerate(Aggregate)}
+"""By which compiled code knows an aggregate."""
 
-_COUNT = 1  # where an entry has it; its instant is at 0
+_COUNT = NUMBER_OF[Aggregate.COUNT]
+_SUM_AMOUNT = NUMBER_OF[Aggregate.SUM_AMOUNT]
+_MEAN_AMOUNT = NUMBER_OF[Aggregate.MEAN_AMOUNT]
+_MAX_AMOUNT = NUMBER_OF[Aggregate.MAX_AMOUNT]
+_STD_AMOUNT = NUMBER_OF[Aggregate.STD_AMOUNT]
+_AMOUNT_TO_MEAN = NUMBER_OF[Aggregate.AMOUNT_TO_MEAN]
+_AMOUNT_TO_MEDIAN = NUMBER_OF[Aggregate.AMOUNT_TO_MEDIAN]
+_AMOUNT_ROBUST_Z = NUMBER_OF[Aggregate.AMOUNT_ROBUST_Z]
+_MAX_AMOUNT_TO_MEDIAN = NUMBER_OF[Aggregate.MAX_AMOUNT_TO_MEDIAN]
+_UNUSUAL_COUNT = NUMBER_OF[Aggregate.UNUSUAL_COUNT]
+_TIME_SINCE_LAST = NUMBER_OF[Aggregate.TIME_SINCE_LAST]
+_HISTORY_LENGTH = NUMBER_OF[Aggregate.HISTORY_LENGTH]
+_NTH_LAST_AMOUNT = NUMBER_OF[Aggregate.NTH_LAST_AMOUNT]
+_NTH_LAST_AGE = NUMBER_OF[Aggregate.NTH_LAST_AGE]
+_FRAUD_COUNT = NUMBER_OF[Aggregate.FRAUD_COUNT]
+_FRAUD_RATE = NUMBER_OF[Aggregate.FRAUD_RATE]
+_LAST_LABEL = NUMBER_OF[Aggregate.LAST_LABEL]
+_FRAUD_AGE = NUMBER_OF[Aggregate.FRAUD_AGE]
+_FRAUD_RUN_AGE = NUMBER_OF[Aggregate.FRAUD_RUN_AGE]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Shape:
-    """Where a feature finds what it needs in a history; times in instants."""
+class Window(NamedTuple):
+    """Where a feature looks."""
 
+    before: int
+    """The number of the newest entry before the window."""
+    last: int
+    """The number of its last entry."""
     delay: int
-    window: int
+    """How many instants ago it ends."""
+    longest: int
+    """How many instants ago it starts."""
     unit: int
     """Microseconds an instant."""
-    width: int
-    """Numbers an entry has."""
-    amount: int
-    """Where an entry has the first of the three running sums of amounts."""
-    square: int
-    """Where it has the first of the four running sums of squares."""
-    unusual: int
-    """Where it has the running sum of unusual amounts."""
-    peak: int
-    distinct: int
-    nth: int
 
 
-def compute_of(aggregate: Aggregate, shape: Shape) -> Compute:
-    """How ``aggregate`` is computed."""
-    return _MAKERS[aggregate](shape)
+@compiled
+def aggregate_of(
+    aggregate: int, which: int, rings: Rings, key: int, kept: Kept, newest: Newest, window: Window
+) -> float:
+    """What ``aggregate`` is over ``window``.
+
+    ``which`` is of a maximum the number of its queue, of the last transactions how many ago.
+    """
+    if aggregate == _COUNT:
+        return float(_sum(rings, key, window, COUNT))
+    if aggregate == _MEAN_AMOUNT:
+        return ratio(_amounts(rings, key, window), _sum(rings, key, window, COUNT))
+    if aggregate == _SUM_AMOUNT:
+        return _amounts(rings, key, window)
+    if aggregate == _STD_AMOUNT:
+        return _deviation(rings, key, window)
+    if aggregate == _AMOUNT_TO_MEAN:
+        return _amount_to_mean(rings, key, newest, window)
+    if aggregate == _AMOUNT_TO_MEDIAN:
+        return newest.to_usual
+    if aggregate == _AMOUNT_ROBUST_Z:
+        return newest.robust_z
+    if aggregate in (_MAX_AMOUNT, _MAX_AMOUNT_TO_MEDIAN):
+        return _running_max.since(rings, key, which, newest.now - window.longest)
+    if aggregate == _UNUSUAL_COUNT:
+        return float(_sum(rings, key, window, kept.n_sums))
+    if aggregate == _TIME_SINCE_LAST:
+        return _time_since_last(rings, key, newest, window)
+    if aggregate == _HISTORY_LENGTH:
+        return (newest.now - newest.since) * window.unit / 1e6
+    if aggregate in (_NTH_LAST_AMOUNT, _NTH_LAST_AGE):
+        return _nth_last(aggregate, which, rings, key, kept, newest, window)
+    if aggregate == _FRAUD_COUNT:
+        return float(_frauds(rings, key, kept, newest, window))
+    if aggregate == _FRAUD_RATE:
+        frauds = _frauds(rings, key, kept, newest, window)
+        return ratio(frauds, _sum(rings, key, window, COUNT))
+    if aggregate == _LAST_LABEL:
+        return _last_label(rings, key, kept, window)
+    if aggregate == _FRAUD_AGE:
+        return _fraud_age(rings, key, kept, newest, window)
+    if aggregate == _FRAUD_RUN_AGE:
+        return _fraud_run_age(rings, key, kept, newest, window)
+    return math.nan  # what is not computed here
 
 
-def _count(shape: Shape) -> Compute:
-    return lambda key, newest, before, last: (
-        key.entries[last + _COUNT] - key.entries[before + _COUNT]
+@compiled
+def _sum(rings: Rings, key: int, window: Window, column: int) -> int:
+    last, before = at(rings, key, ENTRIES, window.last), at(rings, key, ENTRIES, window.before)
+    return int(rings.pool[last + column] - rings.pool[before + column])
+
+
+@compiled
+def _amounts(rings: Rings, key: int, window: Window) -> float:
+    return from_limbs(
+        _sum(rings, key, window, AMOUNTS),
+        _sum(rings, key, window, AMOUNTS + 1),
+        _sum(rings, key, window, AMOUNTS + 2),
     )
 
 
-def _unusual_count(shape: Shape) -> Compute:
-    at = shape.unusual
-    return lambda key, newest, before, last: key.entries[last + at] - key.entries[before + at]
+@compiled
+def _deviation(rings: Rings, key: int, window: Window) -> float:
+    squares = from_square_limbs(
+        _sum(rings, key, window, SQUARES),
+        _sum(rings, key, window, SQUARES + 1),
+        _sum(rings, key, window, SQUARES + 2),
+        _sum(rings, key, window, SQUARES + 3),
+    )
+    return deviation(_sum(rings, key, window, COUNT), _amounts(rings, key, window), squares)
 
 
-def _sum_amount(shape: Shape) -> Compute:
-    whole, middle, low = range(shape.amount, shape.amount + 3)
-
-    def total(key: KeyState, newest: Newest, before: int, last: int) -> float:
-        entries = key.entries
-        return from_limbs(
-            entries[last + whole] - entries[before + whole],
-            entries[last + middle] - entries[before + middle],
-            entries[last + low] - entries[before + low],
-        )
-
-    return total
+@compiled
+def _amount_to_mean(rings: Rings, key: int, newest: Newest, window: Window) -> float:
+    whole, middle, low = limbs_of(newest.amount)
+    is_within = window.delay == 0
+    others = from_limbs(
+        _sum(rings, key, window, AMOUNTS) - is_within * whole,
+        _sum(rings, key, window, AMOUNTS + 1) - is_within * middle,
+        _sum(rings, key, window, AMOUNTS + 2) - is_within * low,
+    )
+    return ratio(newest.amount, ratio(others, _sum(rings, key, window, COUNT) - is_within))
 
 
-def _mean_amount(shape: Shape) -> Compute:
-    total = _sum_amount(shape)
-
-    def mean(key: KeyState, newest: Newest, before: int, last: int) -> float:
-        count = key.entries[last + _COUNT] - key.entries[before + _COUNT]
-        return total(key, newest, before, last) / count if count else 0.0
-
-    return mean
-
-
-def _std_amount(shape: Shape) -> Compute:
-    total = _sum_amount(shape)
-    columns = range(shape.square, shape.square + 4)
-
-    def std(key: KeyState, newest: Newest, before: int, last: int) -> float:
-        entries = key.entries
-        count = entries[last + _COUNT] - entries[before + _COUNT]
-        squares = (entries[last + at] - entries[before + at] for at in columns)
-        return deviation(count, total(key, newest, before, last), from_square_limbs(*squares))
-
-    return std
+@compiled
+def _time_since_last(rings: Rings, key: int, newest: Newest, window: Window) -> float:
+    # The entry of this transaction is of an earlier one only if it was there before.
+    last = window.last - (window.delay == 0 and not newest.was_there)
+    instants = window.longest
+    if last > window.before:
+        instants = newest.now - rings.pool[at(rings, key, ENTRIES, last)]
+    return instants * window.unit / 1e6
 
 
-def _amount_to_mean(shape: Shape) -> Compute:
-    columns = range(shape.amount, shape.amount + 3)
-    is_within = shape.delay == 0
-
-    def to_mean(key: KeyState, newest: Newest, before: int, last: int) -> float:
-        entries = key.entries
-        count = entries[last + _COUNT] - entries[before + _COUNT] - is_within
-        own = limbs_of(newest.amount) if is_within else (0, 0, 0)
-        others = (
-            entries[last + at] - entries[before + at] - of_this
-            for at, of_this in zip(columns, own, strict=True)
-        )
-        return ratio(newest.amount, ratio(from_limbs(*others), count))
-
-    return to_mean
+@compiled
+def _nth_last(
+    aggregate: int, nth: int, rings: Rings, key: int, kept: Kept, newest: Newest, window: Window
+) -> float:
+    record = end(rings, key, kept.latest) - 1 - nth
+    if record < first(rings, key, kept.latest):
+        return math.nan
+    place = at(rings, key, kept.latest, record)
+    if aggregate == _NTH_LAST_AMOUNT:
+        return float(rings.reals[place + 1])
+    return float((newest.now - rings.pool[place]) * window.unit / 1e6)
 
 
-def _amount_to_median(shape: Shape) -> Compute:
-    return lambda key, newest, before, last: newest.to_usual
+@compiled
+def _frauds(rings: Rings, key: int, kept: Kept, newest: Newest, window: Window) -> int:
+    stop = _rings.after(rings, key, kept.frauds, newest.now - window.delay)
+    n = 0
+    for record in range(_rings.after(rings, key, kept.frauds, newest.now - window.longest), stop):
+        n += rings.pool[at(rings, key, kept.frauds, record) + 1]
+    return n
 
 
-def _amount_robust_z(shape: Shape) -> Compute:
-    return lambda key, newest, before, last: newest.robust_z
+@compiled
+def _last_label(rings: Rings, key: int, kept: Kept, window: Window) -> float:
+    if window.last <= window.before:
+        return 0.0
+    last = at(rings, key, ENTRIES, window.last)
+    record = _rings.after(rings, key, kept.frauds, rings.pool[last] - 1)
+    place = at(rings, key, kept.frauds, record)
+    if record == end(rings, key, kept.frauds) or rings.pool[place] != rings.pool[last]:
+        return 0.0
+    before = at(rings, key, ENTRIES, window.last - 1)
+    return float(rings.pool[place + 1] / (rings.pool[last + COUNT] - rings.pool[before + COUNT]))
 
 
-def _highest(shape: Shape) -> Compute:
-    at, longest = shape.peak, shape.delay + shape.window
-    return lambda key, newest, before, last: key.peaks[at].since(newest.now - longest)
+@compiled
+def _fraud_age(rings: Rings, key: int, kept: Kept, newest: Newest, window: Window) -> float:
+    record = _rings.after(rings, key, kept.frauds, newest.now - window.delay) - 1
+    instants = window.longest
+    if record >= first(rings, key, kept.frauds):
+        fraud = rings.pool[at(rings, key, kept.frauds, record)]
+        instants = min(instants, newest.now - fraud)
+    return instants * window.unit / 1e6
 
 
-def _time_since_last(shape: Shape) -> Compute:
-    unit, width = shape.unit, shape.width
-    longest = (shape.delay + shape.window) * shape.unit / 1e6
-    is_within = shape.delay == 0
-
-    def since(key: KeyState, newest: Newest, before: int, last: int) -> float:
-        # The entry of this transaction is of an earlier one only if it was there before.
-        if is_within and not newest.was_there:
-            last -= width
-        if last <= before:
-            return longest
-        return (newest.now - key.entries[last]) * unit / 1e6
-
-    return since
-
-
-def _history_length(shape: Shape) -> Compute:
-    unit = shape.unit
-    return lambda key, newest, before, last: (newest.now - key.first) * unit / 1e6
-
-
-def _distinct(shape: Shape) -> Compute:
-    at, window = shape.distinct, shape.window
-    return lambda key, newest, before, last: key.distinct[at].since(newest.now - window)
-
-
-def _nth_last_amount(shape: Shape) -> Compute:
-    at = -1 - shape.nth
-
-    def amount(key: KeyState, newest: Newest, before: int, last: int) -> float:
-        return key.last_amounts[at] if len(key.last_amounts) >= -at else nan
-
-    return amount
-
-
-def _nth_last_age(shape: Shape) -> Compute:
-    at, unit = -1 - shape.nth, shape.unit
-
-    def age(key: KeyState, newest: Newest, before: int, last: int) -> float:
-        if len(key.last_instants) < -at:
-            return nan
-        return (newest.now - key.last_instants[at]) * unit / 1e6
-
-    return age
-
-
-def _fraud_count(shape: Shape) -> Compute:
-    delay, longest = shape.delay, shape.delay + shape.window
-
-    def frauds(key: KeyState, newest: Newest, before: int, last: int) -> int:
-        instants = key.fraud_instants
-        if not instants:
-            return 0
-        now = newest.now
-        first = bisect_right(instants, now - longest)
-        return sum(key.fraud_counts[first : bisect_right(instants, now - delay)])
-
-    return frauds
-
-
-def _fraud_rate(shape: Shape) -> Compute:
-    frauds = _fraud_count(shape)
-
-    def rate(key: KeyState, newest: Newest, before: int, last: int) -> float:
-        if not key.fraud_instants:
-            return 0.0
-        count = key.entries[last + _COUNT] - key.entries[before + _COUNT]
-        return ratio(frauds(key, newest, before, last), count)
-
-    return rate
-
-
-def _last_label(shape: Shape) -> Compute:
-    width = shape.width
-
-    def share(key: KeyState, newest: Newest, before: int, last: int) -> float:
-        if last <= before or not key.fraud_instants:
-            return 0.0
-        entries = key.entries
-        at = bisect_left(key.fraud_instants, entries[last])
-        if at == len(key.fraud_instants) or key.fraud_instants[at] != entries[last]:
-            return 0.0
-        count = entries[last + _COUNT] - entries[last - width + _COUNT]
-        return key.fraud_counts[at] / count
-
-    return share
-
-
-def _fraud_age(shape: Shape) -> Compute:
-    unit, delay, longest = shape.unit, shape.delay, shape.delay + shape.window
-
-    def age(key: KeyState, newest: Newest, before: int, last: int) -> float:
-        now = newest.now
-        at = bisect_right(key.fraud_instants, now - delay) - 1
-        instants = longest if at < 0 else min(now - key.fraud_instants[at], longest)
-        return instants * unit / 1e6
-
-    return age
-
-
-def _fraud_run_age(shape: Shape) -> Compute:
-    unit, width = shape.unit, shape.width
-
-    def age(key: KeyState, newest: Newest, before: int, last: int) -> float:
-        frauds, entries = key.fraud_instants, key.entries
-        if not frauds:
-            return 0.0
-        newest_fraud = bisect_right(frauds, entries[last]) - 1
-        # As long as the run goes on, the frauds' instants are the entries', one by one; once it
-        # is over, they are older.
-        back = bisect_left(
-            range(min((last - before) // width, newest_fraud + 1)),
-            True,  # noqa: FBT003
-            key=lambda steps: frauds[newest_fraud - steps] != entries[last - steps * width],
-        )
-        if not back:
-            return 0.0
-        return (newest.now - entries[last - (back - 1) * width]) * unit / 1e6
-
-    return age
-
-
-_MAKERS: dict[Aggregate, Callable[[Shape], Compute]] = {
-    Aggregate.COUNT: _count,
-    Aggregate.SUM_AMOUNT: _sum_amount,
-    Aggregate.MEAN_AMOUNT: _mean_amount,
-    Aggregate.MAX_AMOUNT: _highest,
-    Aggregate.STD_AMOUNT: _std_amount,
-    Aggregate.AMOUNT_TO_MEAN: _amount_to_mean,
-    Aggregate.AMOUNT_TO_MEDIAN: _amount_to_median,
-    Aggregate.AMOUNT_ROBUST_Z: _amount_robust_z,
-    Aggregate.MAX_AMOUNT_TO_MEDIAN: _highest,
-    Aggregate.UNUSUAL_COUNT: _unusual_count,
-    Aggregate.TIME_SINCE_LAST: _time_since_last,
-    Aggregate.HISTORY_LENGTH: _history_length,
-    Aggregate.DISTINCT: _distinct,
-    Aggregate.NTH_LAST_AMOUNT: _nth_last_amount,
-    Aggregate.NTH_LAST_AGE: _nth_last_age,
-    Aggregate.FRAUD_COUNT: _fraud_count,
-    Aggregate.FRAUD_RATE: _fraud_rate,
-    Aggregate.LAST_LABEL: _last_label,
-    Aggregate.FRAUD_AGE: _fraud_age,
-    Aggregate.FRAUD_RUN_AGE: _fraud_run_age,
-}
+@compiled
+def _fraud_run_age(rings: Rings, key: int, kept: Kept, newest: Newest, window: Window) -> float:
+    last = rings.pool[at(rings, key, ENTRIES, window.last)]
+    fraud = _rings.after(rings, key, kept.frauds, last) - 1
+    # As long as the run goes on, the frauds' instants are the entries', one by one; once it is
+    # over, they are older: where it starts is found by halving.
+    n_frauds = fraud + 1 - first(rings, key, kept.frauds)
+    within, beyond = 0, min(window.last - window.before, n_frauds) + 1
+    while beyond - within > 1:
+        steps = (within + beyond) // 2
+        entry = at(rings, key, ENTRIES, window.last - steps + 1)
+        if rings.pool[at(rings, key, kept.frauds, fraud - steps + 1)] == rings.pool[entry]:
+            within = steps
+        else:
+            beyond = steps
+    if within == 0:
+        return 0.0
+    started = rings.pool[at(rings, key, ENTRIES, window.last - within + 1)]
+    return float((newest.now - started) * window.unit / 1e6)

@@ -1,196 +1,209 @@
-"""The running history of one value of a key: an entry for each instant at which it was seen.
+"""The running histories of the values of a key: an entry for each instant at which one was seen.
 
-An entry is a few numbers side by side in one array, because what lies together comes from memory
-together: its instant, and running sums up to and with it.
+An entry is a few numbers side by side, because what lies together comes from memory together:
+its instant, and running sums up to and with it. Sums are of whole numbers, so that the difference
+of two entries is the exact sum over what lies between. The first entry has left every window, and
+only serves to be subtracted.
 """
 
 from __future__ import annotations
 
-from array import array
-from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
-from fraud_ml._running import Distinct, RunningMax
-from fraud_ml._usual import Usual
+from fraud_ml import _rings, _running_max, _usual
+from fraud_ml._compiled import compiled
+from fraud_ml._exact import limbs_of, ratio, square_limbs_of
+from fraud_ml._rings import Rings, at, end, first
 
+Ints = npt.NDArray[np.int64]
+
+ENTRIES = 0  # the number of the first queue; the others are there where a feature needs them
+COUNT = 1  # where an entry has the running count; its instant is at 0
+AMOUNTS = 2  # where it has three running sums of amounts, if any
+SQUARES = 5  # where it has four of squares, if any
 _BEFORE_ALL = -(2**62)
-_FEW = 8  # entries that are not worth the work of dropping them, nor are less than a quarter
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Kept:
-    """What the features of a key need to know of each of its values."""
+class Kept(NamedTuple):
+    """What the features of a key need to know of each of its values; times in instants."""
 
-    ages: tuple[int, ...]
-    """How many instants ago windows start and end, ascending; at the last, all is over."""
+    ages: Ints
+    """How long ago windows start and end, ascending; at the last, all is over: shape ``(A,)``."""
     n_sums: int
     """Running sums an entry has beside its instant; the first is the count."""
-    n_peaks: int
-    """Running maxima of values of its transactions."""
-    distinct_of: tuple[str, ...]
-    """The columns whose values are counted."""
-    n_last: int
-    """Transactions that are known one by one, this one included."""
-
-    @property
-    def width(self) -> int:
-        """Numbers an entry has."""
-        return 1 + self.n_sums
+    has_amounts: bool
+    has_squares: bool
+    has_unusual: bool
+    """Whether the last sum is of unusual amounts."""
+    usual_over: int
+    """Amounts that the usual one is the median of."""
+    unusual_ratio: float
+    """An amount is unusual above so many times the usual."""
+    has_z: bool
+    arrival: int
+    """Number of the queue with the last amounts by arrival; the next has them by size. -1 where
+    no feature needs it; likewise:"""
+    frauds: int
+    """the instants at which a transaction is known to have been a fraud, and how many; the next:
+    from which instant on which instant has how many frauds more,"""
+    latest: int
+    """instant and amount of the last transactions,"""
+    n_latest: int
+    """so many of them."""
+    peaks: Ints
+    """A running maximum each: its first queue, its delay, and whether it is of the amount's ratio
+    to the usual: shape ``(P, 3)``."""
 
     @property
     def horizon(self) -> int:
         """How many instants ago a transaction leaves the last window."""
-        return self.ages[-1]
+        return int(self.ages[-1])
 
 
-class Newest:
-    """The transaction that is just counted in.
+class Histories(NamedTuple):
+    """The running histories of many keys."""
 
-    Its numbers are not those of the key: to overwrite what lies far away in memory takes longer
-    than to compute it.
-    """
+    rings: Rings
+    since: Ints
+    """The instant of the first transaction of each key: shape ``(K,)``."""
+    lasts: Ints
+    """Of each key and age, the number of the newest entry at least so old: shape ``(K, A)``."""
 
-    __slots__ = ("amount", "now", "robust_z", "to_usual", "was_there")
+
+class Newest(NamedTuple):
+    """The transaction that was just counted in."""
 
     now: int
+    """The instant at which it counts."""
     amount: float
     to_usual: float
     robust_z: float
     was_there: bool
     """Another one at its instant came before it."""
+    since: int
+    """When the first of its key counted."""
 
 
-class KeyState:
-    """Entries, oldest first; where one starts in ``entries`` is its place.
+@compiled
+def count_in(histories: Histories, kept: Kept, key: int, instant: int, amount: float) -> Newest:
+    """Count in a transaction of ``key``, whose queues have room."""
+    rings = histories.rings
+    if end(rings, key, ENTRIES) == 0:
+        histories.since[key] = instant
+        start = _rings.push(rings, key, ENTRIES)
+        rings.pool[start : start + 1 + kept.n_sums] = 0
+        rings.pool[start] = _BEFORE_ALL
+    entry = at(rings, key, ENTRIES, end(rings, key, ENTRIES) - 1)
+    now = max(instant, rings.pool[entry])
+    if kept.frauds >= 0:
+        learn(rings, kept, key, now)
+    to_usual = robust_z = 0.0
+    if kept.arrival >= 0:
+        usual = _usual.median(rings, key, kept.arrival)
+        to_usual = ratio(amount, usual)
+        if kept.has_z:
+            robust_z = _usual.robust_z(rings, key, kept.arrival, amount, usual)
+        _usual.add(rings, key, kept.arrival, amount, kept.usual_over)
+    was_there = now == rings.pool[entry]
+    if not was_there:
+        entry = _new_entry(histories, kept, key, now)
+    _add_to(rings, kept, entry, amount, to_usual > kept.unusual_ratio)
+    for number in range(len(kept.peaks)):
+        queue, delay, is_ratio = kept.peaks[number]
+        value = to_usual if is_ratio else amount
+        _running_max.add(rings, key, queue, now, value, delay, kept.ages[-1])
+    if kept.latest >= 0:
+        place = _rings.push(rings, key, kept.latest)
+        rings.pool[place] = now
+        rings.reals[place + 1] = amount
+        _rings.drop_before(rings, key, kept.latest, end(rings, key, kept.latest) - kept.n_latest)
+    return Newest(now, amount, to_usual, robust_z, was_there, histories.since[key])
 
-    Sums are running sums of whole numbers, so that the difference of two entries is the exact sum
-    over what lies between. The first entry has left every window, and only serves to be
-    subtracted.
-    """
 
-    __slots__ = (
-        "distinct",
-        "entries",
-        "first",
-        "fraud_counts",
-        "fraud_instants",
-        "last_amounts",
-        "last_instants",
-        "lasts",
-        "peaks",
-        "pending",
-        "usual",
+@compiled
+def _new_entry(histories: Histories, kept: Kept, key: int, now: int) -> int:
+    """Add an entry at ``now`` with the sums of the one before; where it starts."""
+    rings, lasts = histories.rings, histories.lasts[key]
+    entry = _rings.push(rings, key, ENTRIES)
+    number = end(rings, key, ENTRIES) - 1
+    before = at(rings, key, ENTRIES, number - 1)
+    rings.pool[entry] = now
+    for column in range(1, 1 + kept.n_sums):
+        rings.pool[entry + column] = rings.pool[before + column]
+    # Each entry is passed once by each age: quicker than to search where it ends now.
+    for age in range(len(kept.ages)):
+        limit = now - kept.ages[age]
+        while rings.pool[at(rings, key, ENTRIES, lasts[age] + 1)] <= limit:
+            lasts[age] += 1
+    _rings.drop_before(rings, key, ENTRIES, lasts[-1])
+    if number & 1023 == 0:
+        _start_sums_anew(rings, kept, key)
+    return entry
+
+
+@compiled
+def _start_sums_anew(rings: Rings, kept: Kept, key: int) -> None:
+    """Subtract the first entry's sums from all, so that they never overflow."""
+    oldest = at(rings, key, ENTRIES, first(rings, key, ENTRIES))
+    for column in range(1, 1 + kept.n_sums):
+        base = rings.pool[oldest + column]
+        for record in range(first(rings, key, ENTRIES), end(rings, key, ENTRIES)):
+            rings.pool[at(rings, key, ENTRIES, record) + column] -= base
+
+
+@compiled
+def _add_to(rings: Rings, kept: Kept, entry: int, amount: float, is_unusual: bool) -> None:  # noqa: FBT001
+    pool = rings.pool
+    pool[entry + COUNT] += 1
+    if kept.has_amounts:
+        whole, middle, low = limbs_of(amount)
+        pool[entry + AMOUNTS] += whole
+        pool[entry + AMOUNTS + 1] += middle
+        pool[entry + AMOUNTS + 2] += low
+    if kept.has_squares:
+        tall, whole, middle, low = square_limbs_of(amount)
+        pool[entry + SQUARES] += tall
+        pool[entry + SQUARES + 1] += whole
+        pool[entry + SQUARES + 2] += middle
+        pool[entry + SQUARES + 3] += low
+    if kept.has_unusual:
+        pool[entry + kept.n_sums] += is_unusual
+
+
+@compiled
+def will_learn(
+    histories: Histories, kept: Kept, key: int, since: int, instant: int, more: int
+) -> None:
+    """From the instant ``since`` on, ``instant`` has ``more`` frauds (or fewer)."""
+    rings = histories.rings
+    place = _rings.insert(
+        rings, key, kept.frauds + 1, _rings.after(rings, key, kept.frauds + 1, since)
     )
+    rings.pool[place], rings.pool[place + 1], rings.pool[place + 2] = since, instant, more
 
-    def __init__(self, kept: Kept, first: int) -> None:
-        self.first = first
-        self.entries = array("q", [_BEFORE_ALL, *[0] * kept.n_sums])
-        self.lasts = array("q", [0] * (1 + len(kept.ages)))
-        """Place of the newest entry, and of each age that of the newest at least so old."""
-        self.last_instants = array("q")
-        self.last_amounts = array("d")
-        self.usual = Usual()
-        self.peaks = [RunningMax() for _ in range(kept.n_peaks)]
-        self.distinct = [Distinct() for _ in kept.distinct_of]
-        self.fraud_instants = array("q")
-        """The instants at which a transaction is known to have been a fraud, ascending."""
-        self.fraud_counts = array("q")
-        """How many transactions at each of them."""
-        self.pending: list[tuple[int, int, int]] = []
-        """From which instant on which instant has how many frauds more, in order."""
 
-    @property
-    def newest(self) -> int:
-        """The newest entry's instant."""
-        return self.entries[self.lasts[0]]
+@compiled
+def learn(rings: Rings, kept: Kept, key: int, now: int) -> None:
+    """Count the frauds that are pending and known by ``now``."""
+    known = _rings.after(rings, key, kept.frauds + 1, now)
+    for record in range(first(rings, key, kept.frauds + 1), known):
+        place = at(rings, key, kept.frauds + 1, record)
+        _count_frauds(rings, kept.frauds, key, rings.pool[place + 1], rings.pool[place + 2])
+    _rings.drop_before(rings, key, kept.frauds + 1, known)
+    gone = _rings.after(rings, key, kept.frauds, now - kept.ages[-1])
+    _rings.drop_before(rings, key, kept.frauds, gone)
 
-    def count_in(self, now: int, values: list[int], kept: Kept) -> bool:
-        """Add ``values`` to the sums at ``now``; whether that is the newest entry's instant."""
-        entries, lasts = self.entries, self.lasts
-        newest = lasts[0]
-        if now == entries[newest]:
-            for at, value in enumerate(values, newest + 1):
-                entries[at] += value
-            return True
-        entries.append(now)
-        for at, value in enumerate(values, newest + 1):
-            entries.append(entries[at] + value)
-        width = 1 + len(values)
-        lasts[0] = newest + width
-        # Each entry is passed once by each age: quicker than to search where it ends now.
-        for number, age in enumerate(kept.ages, 1):
-            limit, last = now - age, lasts[number]
-            while entries[last + width] <= limit:
-                last += width
-            lasts[number] = last
-        gone = lasts[-1]
-        if gone >= _FEW * width and 4 * gone >= len(entries):
-            self._drop(gone, width)
-        return False
 
-    def learn(self, now: int, horizon: int) -> None:
-        """Count the frauds that are pending and known by ``now``."""
-        known = bisect_left(self.pending, (now + 1,))
-        for _, instant, more in self.pending[:known]:
-            self._count_frauds(instant, more)
-        del self.pending[:known]
-        gone = bisect_right(self.fraud_instants, now - horizon)
-        del self.fraud_instants[:gone], self.fraud_counts[:gone]
-
-    def will_learn(self, since: int, instant: int, more: int) -> None:
-        """From the instant ``since`` on, ``instant`` has ``more`` frauds (or fewer)."""
-        insort(self.pending, (since, instant, more))
-
-    def parts(self) -> Iterator[array[int] | array[float]]:
-        """Everything that is kept, array by array, but for the distinct values themselves."""
-        yield array("q", [self.first])
-        yield self.entries
-        yield from (self.last_instants, self.last_amounts)
-        yield from (self.usual.by_arrival, self.usual.by_size)
-        for peak in self.peaks:
-            yield from (peak.instants, peak.values, peak.young_instants, peak.young_values)
-        yield from (distinct.instants for distinct in self.distinct)
-        yield from (self.fraud_instants, self.fraud_counts)
-        yield array("q", [number for item in self.pending for number in item])
-
-    @classmethod
-    def restored(
-        cls, kept: Kept, distinct: list[list[Any]], parts: Iterator[array[Any]]
-    ) -> KeyState:
-        """The history that had these :meth:`parts`, and these values in ``distinct``."""
-        key = cls(kept, next(parts)[0])
-        key.entries = next(parts)
-        instants = key.entries[:: kept.width]
-        for number, age in enumerate((0, *kept.ages)):
-            key.lasts[number] = kept.width * (bisect_right(instants, instants[-1] - age) - 1)
-        key.last_instants, key.last_amounts = next(parts), next(parts)
-        key.usual.by_arrival, key.usual.by_size = next(parts), next(parts)
-        for peak in key.peaks:
-            peak.instants, peak.values = next(parts), next(parts)
-            peak.young_instants, peak.young_values = next(parts), next(parts)
-        key.distinct = [Distinct(zip(values, next(parts), strict=True)) for values in distinct]
-        key.fraud_instants, key.fraud_counts = next(parts), next(parts)
-        pending = iter(next(parts))
-        key.pending = list(zip(pending, pending, pending, strict=True))
-        return key
-
-    def _drop(self, gone: int, width: int) -> None:
-        """Drop all before the place ``gone``; sums start anew, so that they never overflow."""
-        del self.entries[:gone]
-        sums = np.frombuffer(self.entries, dtype=np.int64).reshape(-1, width)[:, 1:]
-        sums -= sums[0].copy()
-        for number, last in enumerate(self.lasts):
-            self.lasts[number] = last - gone
-
-    def _count_frauds(self, instant: int, more: int) -> None:
-        at = bisect_left(self.fraud_instants, instant)
-        if at == len(self.fraud_instants) or self.fraud_instants[at] != instant:
-            self.fraud_instants.insert(at, instant)
-            self.fraud_counts.insert(at, 0)
-        self.fraud_counts[at] += more
-        if self.fraud_counts[at] == 0:
-            del self.fraud_instants[at], self.fraud_counts[at]
+@compiled
+def _count_frauds(rings: Rings, frauds: int, key: int, instant: int, more: int) -> None:
+    record = _rings.after(rings, key, frauds, instant - 1)
+    place = at(rings, key, frauds, record)
+    if record == end(rings, key, frauds) or rings.pool[place] != instant:
+        place = _rings.insert(rings, key, frauds, record)
+        rings.pool[place], rings.pool[place + 1] = instant, 0
+    rings.pool[place + 1] += more
+    if rings.pool[place + 1] == 0:
+        _rings.remove(rings, key, frauds, record)

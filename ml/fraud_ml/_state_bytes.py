@@ -4,32 +4,33 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
-from array import array
-from collections.abc import Iterable, Iterator
-from typing import Any, TypeAlias
+from collections.abc import Iterator
+from typing import Any
 
-from fraud_ml._key_state import Kept, KeyState
+import numpy as np
+import numpy.typing as npt
+
+from fraud_ml._key_histories import KeyHistories
 from fraud_ml._label_index import LabelIndex
 from fraud_ml.errors import DataError
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 _MAGIC = b"fraud-ml feature state\n"
 _DIGEST = hashlib.sha256().digest_size
 _LENGTH = 8
+_NUMBER = np.dtype("<i8")
 
-Numbers: TypeAlias = "array[Any]"
+Ints = npt.NDArray[np.int64]
 
 
-def dump(header: dict[str, Any], arrays: Iterable[Numbers]) -> bytes:
+def dump(header: dict[str, Any], arrays: list[Ints]) -> bytes:
     """``header``, which must be JSON, and ``arrays``, for :func:`load`.
 
     Raises:
         DataError: a value in ``header`` is none that JSON knows.
     """
-    arrays = list(arrays)
-    sizes = [[numbers.typecode, len(numbers)] for numbers in arrays]
-    frame = {"version": FORMAT_VERSION, "order": sys.byteorder, "arrays": sizes, "header": header}
+    sizes = [len(numbers) for numbers in arrays]
+    frame = {"version": FORMAT_VERSION, "sizes": sizes, "header": header}
     try:
         text = json.dumps(frame, separators=(",", ":")).encode()
     except TypeError as error:
@@ -37,11 +38,11 @@ def dump(header: dict[str, Any], arrays: Iterable[Numbers]) -> bytes:
             f"keys and ids must be text or whole numbers to be saved: {error}"
         ) from error
     length = len(text).to_bytes(_LENGTH, "little")
-    body = b"".join([length, text, *(numbers.tobytes() for numbers in arrays)])
+    body = b"".join([length, text, *(numbers.astype(_NUMBER).tobytes() for numbers in arrays)])
     return _MAGIC + hashlib.sha256(body).digest() + body
 
 
-def load(content: bytes) -> tuple[dict[str, Any], Iterator[Numbers]]:
+def load(content: bytes) -> tuple[dict[str, Any], Iterator[Ints]]:
     """What :func:`dump` was given.
 
     Raises:
@@ -62,74 +63,66 @@ def load(content: bytes) -> tuple[dict[str, Any], Iterator[Numbers]]:
             f"a feature state of version {frame['version']!r}, this release reads"
             f" {FORMAT_VERSION}; rebuild it from history"
         )
-    return frame["header"], _arrays(frame, body[end:])
+    return frame["header"], _arrays(frame["sizes"], body[end:])
 
 
-def _arrays(frame: dict[str, Any], body: memoryview) -> Iterator[Numbers]:
-    for typecode, size in frame["arrays"]:
-        numbers = array(typecode)
-        n_bytes = size * numbers.itemsize
-        numbers.frombytes(body[:n_bytes])
-        body = body[n_bytes:]
-        if frame["order"] != sys.byteorder:
-            numbers.byteswap()
-        yield numbers
+def _arrays(sizes: list[int], body: memoryview) -> Iterator[Ints]:
+    start = 0
+    for size in sizes:
+        yield np.frombuffer(body, _NUMBER, size, start).astype(np.int64)
+        start += size * _NUMBER.itemsize
 
 
-def dump_keys(keys: dict[Any, KeyState]) -> tuple[dict[str, Any], list[Numbers]]:
-    """The histories of ``keys``, for :func:`load_keys`: what goes into JSON, and into arrays."""
-    arrays: list[Numbers] = []
-    for parts in zip(*(key.parts() for key in keys.values()), strict=True):
-        arrays.append(array("q", map(len, parts)))
-        joined: Numbers = array(parts[0].typecode)
-        joined.frombytes(b"".join(parts))
-        arrays.append(joined)
-    values = [[list(distinct.last) for distinct in key.distinct] for key in keys.values()]
-    return {"names": list(keys), "distinct": values, "n_arrays": len(arrays)}, arrays
+def header_of_keys(kind: KeyHistories) -> dict[str, Any]:
+    """What goes into JSON of the histories of a key, beside their arrays."""
+    values = [[list(distinct.last) for distinct in key] for key in kind.distinct]
+    return {"names": list(kind.number_of), "distinct": values}
 
 
-def load_keys(header: dict[str, Any], arrays: Iterator[Numbers], kept: Kept) -> dict[Any, KeyState]:
-    """What :func:`dump_keys` was given."""
-    columns = [
-        _cut(lengths=next(arrays), joined=next(arrays)) for _ in range(header["n_arrays"] // 2)
-    ]
+def load_keys(kind: KeyHistories, header: dict[str, Any], arrays: Iterator[Ints]) -> None:
+    """Fills ``kind``, which has seen nothing yet, with what was saved."""
+    kind.fill([_hashable(name) for name in header["names"]], header["distinct"], arrays)
+
+
+def header_of_labels(index: LabelIndex) -> dict[str, Any]:
+    """What goes into JSON of ``index``, beside its arrays."""
     return {
-        _hashable(name): KeyState.restored(kept, values, iter(parts))
-        for name, values, parts in zip(
-            header["names"], header["distinct"], zip(*columns, strict=True), strict=True
-        )
-    }
-
-
-def dump_index(
-    index: LabelIndex, kinds: list[dict[Any, KeyState]]
-) -> tuple[dict[str, Any], list[Numbers]]:
-    """``index``, for :func:`load_index`: what goes into JSON, and into arrays."""
-    arrays: list[Numbers] = []
-    for kind, keys in enumerate(kinds):
-        number = {name: at for at, name in enumerate(keys)}
-        places = index.places.values()
-        arrays.append(array("q", (number.get(place[2 * kind], -1) for place in places)))
-        arrays.append(array("q", (place[2 * kind + 1] for place in places)))
-    header = {
         "span": index.span,
         "ids": list(index.places),
         "said": [[transaction, *said] for transaction, said in index.said.items()],
         "blocks": [[median, len(ids)] for median, ids in index.blocks],
         "open_times": index.open_times,
     }
-    return header, arrays
 
 
-def load_index(
-    header: dict[str, Any], arrays: Iterator[Numbers], kinds: list[dict[Any, KeyState]]
+def arrays_of_labels(index: LabelIndex, number_of: list[dict[Any, int]]) -> Iterator[Ints]:
+    """Where the transactions of ``index`` counted: key and instant, for one kind after the other.
+
+    Args:
+        index: of labels.
+        number_of: the keys' numbers, of each kind.
+    """
+    for kind, numbers in enumerate(number_of):
+        places = index.places.values()
+        yield np.array([numbers.get(place[2 * kind], -1) for place in places], dtype=np.int64)
+        yield np.array([place[2 * kind + 1] for place in places], dtype=np.int64)
+
+
+def load_labels(
+    header: dict[str, Any], arrays: Iterator[Ints], names: list[list[Any]]
 ) -> LabelIndex:
-    """What :func:`dump_index` was given."""
+    """The index that was saved.
+
+    Args:
+        header: see :func:`header_of_labels`.
+        arrays: see :func:`arrays_of_labels`.
+        names: the keys, of each kind.
+    """
     index = LabelIndex(header["span"])
     columns: list[list[Any]] = []
-    for keys in kinds:
-        names = [*keys, None]  # the last, -1, is a key that is forgotten
-        columns += [[names[at] for at in next(arrays)], next(arrays).tolist()]
+    for keys in names:
+        or_none = [*keys, None]  # the last, -1, is a key that is forgotten
+        columns += [[or_none[number] for number in next(arrays)], next(arrays).tolist()]
     ids = header["ids"]
     index.places = dict(zip(ids, zip(*columns, strict=True), strict=True))
     index.said = {transaction: tuple(said) for transaction, *said in header["said"]}
@@ -139,13 +132,6 @@ def load_index(
         start += size
     index.open_ids, index.open_times = ids[start:], header["open_times"]
     return index
-
-
-def _cut(*, lengths: Numbers, joined: Numbers) -> Iterator[Numbers]:
-    start = 0
-    for length in lengths:
-        yield joined[start : start + int(length)]
-        start += int(length)
 
 
 def _hashable(value: Any) -> Any:

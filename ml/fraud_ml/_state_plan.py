@@ -1,17 +1,19 @@
-"""The features of one kind of key, computed transaction by transaction from running histories."""
+"""What the running state keeps of one kind of key, and how its features come out of that."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from itertools import repeat
-from math import nan
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from fraud_ml._aggregates import Compute, Shape, compute_of
+import numpy as np
+import numpy.typing as npt
+
+from fraud_ml._aggregates import NUMBER_OF
 from fraud_ml._columns import microseconds
-from fraud_ml._exact import limbs_of, ratio, square_limbs_of
-from fraud_ml._key_state import Kept, KeyState, Newest
+from fraud_ml._key_state import Kept
 from fraud_ml.feature_spec import Aggregate, FeatureSpec, WindowFeature
+
+Ints = npt.NDArray[np.int64]
 
 _OF_LABELS = {
     Aggregate.FRAUD_COUNT,
@@ -35,151 +37,142 @@ _OF_USUAL = {
 _PEAKS = (Aggregate.MAX_AMOUNT, Aggregate.MAX_AMOUNT_TO_MEDIAN)
 
 
+@dataclass(frozen=True, slots=True)
+class DistinctFeature:
+    """A feature that counts different values."""
+
+    at: int
+    """Its number in the spec."""
+    of: int
+    """Which of the columns that are counted."""
+    window: int
+    """In instants."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class KeyPlan:
-    """All values of one key, what is kept of them, and which feature goes where."""
+    """All that the features of one key need; times in instants."""
 
-    def __init__(self, spec: FeatureSpec, columns: tuple[str, ...]) -> None:
-        self.keys: dict[Any, KeyState] = {}
-        self._newest = Newest()
-        self.columns = columns
-        self._spec = spec
-        self._resolution = microseconds(spec.resolution)
-        features = [
-            (at, feature)
-            for at, feature in enumerate(spec.features)
-            if isinstance(feature, WindowFeature) and feature.columns == columns
-        ]
-        aggregates = {feature.aggregate for _, feature in features}
-        self.looks_at_labels = bool(aggregates & _OF_LABELS)
-        self._looks_at_amounts = bool(aggregates & _OF_AMOUNTS)
-        self._looks_at_squares = Aggregate.STD_AMOUNT in aggregates
-        self._looks_at_usual = bool(aggregates & _OF_USUAL)
-        self._looks_at_unusual = Aggregate.UNUSUAL_COUNT in aggregates
-        self._looks_at_z = Aggregate.AMOUNT_ROBUST_Z in aggregates
+    columns: tuple[str, ...]
+    """The key's."""
+    kept: Kept
+    width: Ints
+    """Numbers that a record of each queue has: shape ``(R,)``."""
+    program: Ints
+    """Of each feature its number in the spec, its aggregate, of what (see ``aggregate_of``), how
+    long ago its window ends and starts, and which of ``kept.ages`` that is, 0 for none, 1 for the
+    first: shape ``(F, 7)``."""
+    distinct: tuple[DistinctFeature, ...]
+    distinct_of: tuple[str, ...]
+    """The columns whose values are counted."""
+    unit: int
+    """Microseconds an instant."""
 
-        spans = [self._span(feature) for _, feature in features]
-        # Of each (delay, of the ratio): a running maximum.
-        self._peaks = list(
-            dict.fromkeys(
-                (delay, feature.aggregate is Aggregate.MAX_AMOUNT_TO_MEDIAN)
-                for (_, feature), (delay, _) in zip(features, spans, strict=True)
-                if feature.aggregate in _PEAKS
-            )
-        )
-        ages = sorted(({age for span in spans for age in (span[0], sum(span))} - {0}) or {1})
-        where = {age: i for i, age in enumerate([0, *ages])}
-        amounts, squares = 3 * self._looks_at_amounts, 4 * self._looks_at_squares
-        self.kept = Kept(
-            ages=tuple(ages),
-            n_sums=1 + amounts + squares + self._looks_at_unusual,
-            n_peaks=len(self._peaks),
-            distinct_of=tuple(dict.fromkeys(f.of for _, f in features if f.of is not None)),
-            n_last=1 + max(feature.nth or 0 for _, feature in features),
-        )
-        self._horizon = self.kept.horizon
-        self._looks_further = bool(self._peaks or self.kept.distinct_of or self.kept.n_last > 1)
-        self._features: list[tuple[int, Compute, int, int]] = [
-            (at, self._compute_of(feature, span), where[sum(span)], where[span[0]])
-            for (at, feature), span in zip(features, spans, strict=True)
-        ]
+    @property
+    def looks_at_labels(self) -> bool:
+        """Whether any feature does."""
+        return self.kept.frauds >= 0
 
     @property
     def needs(self) -> set[str]:
         """The columns that the features read, beside time and amount."""
-        return {*self.columns, *self.kept.distinct_of}
+        return {*self.columns, *self.distinct_of}
 
-    def columns_of(
-        self, columns: dict[str, list[Any]]
-    ) -> tuple[list[Any], Iterable[Sequence[Any]]]:
-        """Of each row, the value of the key, and the values that are counted."""
-        named = [columns[name] for name in self.columns]
-        counted = [columns[name] for name in self.kept.distinct_of]
-        names = named[0]
-        if len(named) == 2:
-            names = [None if None in pair else pair for pair in zip(*named, strict=True)]
-        return names, zip(*counted, strict=True) if counted else repeat(())
 
-    def _span(self, feature: WindowFeature) -> tuple[int, int]:
-        if feature.window is None:
-            return 0, 0
-        delay, window = microseconds(feature.delay), microseconds(feature.window)
-        return delay // self._resolution, window // self._resolution
-
-    def _compute_of(self, feature: WindowFeature, span: tuple[int, int]) -> Compute:
-        delay, window = span
-        peak = (delay, feature.aggregate is Aggregate.MAX_AMOUNT_TO_MEDIAN)
-        shape = Shape(
-            delay=delay,
-            window=window,
-            unit=self._resolution,
-            width=self.kept.width,
-            amount=2,
-            square=5,
-            unusual=self.kept.width - 1,
-            peak=self._peaks.index(peak) if feature.aggregate in _PEAKS else -1,
-            distinct=-1 if feature.of is None else self.kept.distinct_of.index(feature.of),
-            nth=feature.nth or 0,
+def plan_of(spec: FeatureSpec, columns: tuple[str, ...]) -> KeyPlan:
+    """What the features of ``spec`` with the key ``columns`` need."""
+    unit = microseconds(spec.resolution)
+    features = [
+        (number, feature, _span(feature, unit))
+        for number, feature in enumerate(spec.features)
+        if isinstance(feature, WindowFeature) and feature.columns == columns
+    ]
+    ages = sorted({age for _, _, span in features for age in span} - {0}) or [1]
+    where = {age: number for number, age in enumerate([0, *ages])}
+    peaks = list(dict.fromkeys(_peak(f, span) for _, f, span in features if _is_peak(f)))
+    kept, width = _kept(spec, [feature for _, feature, _ in features], ages, peaks)
+    queue_of = dict(zip(peaks, kept.peaks[:, 0].tolist(), strict=True))
+    program = [
+        (
+            number,
+            NUMBER_OF[feature.aggregate],
+            queue_of[_peak(feature, span)] if _is_peak(feature) else feature.nth or 0,
+            *span,
+            *(where[age] for age in span),
         )
-        return compute_of(feature.aggregate, shape)
+        for number, feature, span in features
+    ]
+    distinct_of = tuple(dict.fromkeys(f.of for _, f, _ in features if f.of is not None))
+    return KeyPlan(
+        columns=columns,
+        kept=kept,
+        width=width,
+        program=np.array(program, dtype=np.int64),
+        distinct=tuple(
+            DistinctFeature(number, distinct_of.index(feature.of), span[1])
+            for number, feature, span in features
+            if feature.of is not None
+        ),
+        distinct_of=distinct_of,
+        unit=unit,
+    )
 
-    def update(
-        self, name: Any, instant: int, amount: float, others: Iterable[Any], row: list[float]
-    ) -> int:
-        """Count in a transaction of the key ``name``, and fill the plan's columns of ``row``.
 
-        Args:
-            name: the value of the key column, or a pair of values; None where one is missing:
-                then there is no history, and the columns are NaN.
-            instant: when it happened.
-            amount: finite and at least 0.
-            others: the values of the columns ``kept.distinct_of``.
-            row: one number a feature of the spec.
+def _span(feature: WindowFeature, unit: int) -> tuple[int, int]:
+    """How many instants ago the feature's window ends and starts."""
+    if feature.window is None:
+        return 0, 0
+    delay, window = microseconds(feature.delay), microseconds(feature.window)
+    return delay // unit, (delay + window) // unit
 
-        Returns:
-            The instant at which it counts: that of the key's newest, if that is later.
-        """
-        if name is None:
-            for at, *_ in self._features:
-                row[at] = nan
-            return instant
-        key = self.keys.get(name)
-        if key is None:
-            key = self.keys[name] = KeyState(self.kept, instant)
-        newest = self._newest
-        newest.amount = amount
-        newest.now = now = max(instant, key.newest)
-        if key.pending and key.pending[0][0] <= now:
-            key.learn(now, self._horizon)
-        values = [1]
-        if self._looks_at_amounts:
-            values += limbs_of(amount)
-        if self._looks_at_squares:
-            values += square_limbs_of(amount)
-        if self._looks_at_usual:
-            usual = key.usual.median()
-            newest.to_usual = ratio(amount, usual)
-            if self._looks_at_z:
-                newest.robust_z = key.usual.robust_z(amount, usual)
-            key.usual.add(amount, self._spec.usual_over)
-        if self._looks_at_unusual:
-            values.append(newest.to_usual > self._spec.unusual_ratio)
-        newest.was_there = key.count_in(now, values, self.kept)
-        if self._looks_further:
-            self._count_further(key, newest, others)
-        lasts = key.lasts.tolist()
-        for at, compute, start, stop in self._features:
-            row[at] = compute(key, newest, lasts[start], lasts[stop])
-        return now
 
-    def _count_further(self, key: KeyState, newest: Newest, others: Iterable[Any]) -> None:
-        now, amount = newest.now, newest.amount
-        for (delay, is_ratio), peak in zip(self._peaks, key.peaks, strict=True):
-            peak.add(now, newest.to_usual if is_ratio else amount, delay, self._horizon)
-        for distinct, value in zip(key.distinct, others, strict=True):
-            if value is not None:
-                distinct.add(now, value, self._horizon)
-        if self.kept.n_last > 1:
-            key.last_instants.append(now)
-            key.last_amounts.append(amount)
-            if len(key.last_instants) > self.kept.n_last:
-                del key.last_instants[0], key.last_amounts[0]
+def _is_peak(feature: WindowFeature) -> bool:
+    return feature.aggregate in _PEAKS
+
+
+def _peak(feature: WindowFeature, span: tuple[int, int]) -> tuple[int, bool]:
+    """Its delay, and whether it is of the amount's ratio to the usual."""
+    return span[0], feature.aggregate is Aggregate.MAX_AMOUNT_TO_MEDIAN
+
+
+def _kept(
+    spec: FeatureSpec,
+    features: Sequence[WindowFeature],
+    ages: list[int],
+    peaks: list[tuple[int, bool]],
+) -> tuple[Kept, Ints]:
+    """What is kept, and how many numbers a record of each of its queues has."""
+    aggregates = {feature.aggregate for feature in features}
+    has_amounts = bool(aggregates & _OF_AMOUNTS)
+    has_squares = Aggregate.STD_AMOUNT in aggregates
+    has_unusual = Aggregate.UNUSUAL_COUNT in aggregates
+    n_latest = max(feature.nth or 0 for feature in features)
+    n_sums = 1 + 3 * has_amounts + 4 * has_squares + has_unusual
+    width = [1 + n_sums]
+
+    def queues(*widths: int, where: bool) -> int:
+        if not where:
+            return -1
+        width.extend(widths)
+        return len(width) - len(widths)
+
+    arrival = queues(1, 1, where=bool(aggregates & _OF_USUAL))
+    frauds = queues(2, 3, where=bool(aggregates & _OF_LABELS))
+    kept = Kept(
+        ages=np.array(ages, dtype=np.int64),
+        n_sums=n_sums,
+        has_amounts=has_amounts,
+        has_squares=has_squares,
+        has_unusual=has_unusual,
+        usual_over=spec.usual_over,
+        unusual_ratio=float(spec.unusual_ratio),
+        has_z=Aggregate.AMOUNT_ROBUST_Z in aggregates,
+        arrival=arrival,
+        frauds=frauds,
+        latest=queues(2, where=n_latest > 0),
+        n_latest=n_latest + 1,
+        peaks=np.array(
+            [(queues(2, 2, where=True), *peak) for peak in peaks], dtype=np.int64
+        ).reshape(-1, 3),
+    )
+    return kept, np.array(width, dtype=np.int64)

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from typing import Any, TypeVar
 
 DEFAULT_LABEL_DELAY = dt.timedelta(days=7)  # the Fraud Detection Handbook's, section 3.2
@@ -197,7 +198,7 @@ class WindowFeature:
 Feature = RowFeature | ColumnFeature | WindowFeature
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class FeatureSpec:
     """Features in the order in which a model takes them."""
 
@@ -247,7 +248,7 @@ class FeatureSpec:
         """The features' names, in order."""
         return tuple(feature.name for feature in self.features)
 
-    @property
+    @cached_property
     def columns(self) -> tuple[str, ...]:
         """The transactions' columns that features read beside ``timestamp``, first use first."""
         return tuple(dict.fromkeys(c for feature in self.features for c in feature.reads))

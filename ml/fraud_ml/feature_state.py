@@ -7,7 +7,8 @@ of a transaction are those it computes from all transactions and labels that hav
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from itertools import chain
 from operator import index
 from typing import Any
 
@@ -17,17 +18,21 @@ import pyarrow as pa
 
 from fraud_ml import _column_values, _state_bytes
 from fraud_ml._columns import MAX_AMOUNT, microseconds
+from fraud_ml._key_histories import KeyHistories
 from fraud_ml._label_index import LabelIndex
-from fraud_ml._state_plan import KeyPlan
+from fraud_ml._row_values import row_values
+from fraud_ml._state_plan import plan_of
 from fraud_ml.errors import DataError
-from fraud_ml.feature_spec import ColumnFeature, FeatureSpec, RowFeature, RowValue, WindowFeature
+from fraud_ml.feature_spec import ColumnFeature, FeatureSpec, RowFeature, WindowFeature
 
-_DAY = microseconds(dt.timedelta(days=1))
-_HOUR = microseconds(dt.timedelta(hours=1))
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _LONGEST = 2**61  # microseconds that leave room to add any window
 
+_ALWAYS = ("transaction_id", "timestamp", "amount")
+
 Column = Sequence[Any] | npt.NDArray[Any]
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
 
 
 class FeatureState:
@@ -53,25 +58,20 @@ class FeatureState:
         """
         self.spec = spec
         self._resolution = microseconds(spec.resolution)
-        self._plans = [
-            KeyPlan(spec, columns)
+        self._kinds = [
+            KeyHistories(plan_of(spec, columns))
             for columns in dict.fromkeys(
                 f.columns for f in spec.features if isinstance(f, WindowFeature)
             )
         ]
-        self._labelled = [plan for plan in self._plans if plan.looks_at_labels]
-        longest = max((plan.kept.horizon for plan in self._labelled), default=0)
+        needed = (name for kind in self._kinds for name in kind.plan.needs)
+        self._needs = tuple(dict.fromkeys((*_ALWAYS, *needed)))
+        numbered = list(enumerate(spec.features))
+        self._row_features = [(at, f) for at, f in numbered if isinstance(f, RowFeature)]
+        self._column_features = [(at, f) for at, f in numbered if isinstance(f, ColumnFeature)]
+        self._labelled = [kind for kind in self._kinds if kind.plan.looks_at_labels]
+        longest = max((kind.plan.kept.horizon for kind in self._labelled), default=0)
         self._index = LabelIndex(longest * self._resolution + microseconds(lateness))
-        self._row_features = [
-            (column, _ROW_VALUES[feature.value])
-            for column, feature in enumerate(spec.features)
-            if isinstance(feature, RowFeature)
-        ]
-        self._column_features = [
-            (column, feature)
-            for column, feature in enumerate(spec.features)
-            if isinstance(feature, ColumnFeature)
-        ]
 
     def update(self, transactions: Mapping[str, Column]) -> npt.NDArray[np.float64]:
         """The features of ``transactions``, which are part of the state from now on: ``(B, F)``.
@@ -86,37 +86,30 @@ class FeatureState:
                 value that cannot be. The state is then what it was before.
         """
         _column_values.check_columns(self.spec, transactions)
-        ids, time, amount = (
-            _column(transactions, name) for name in ("transaction_id", "timestamp", "amount")
-        )
-        columns = {name: _column(transactions, name) for plan in self._plans for name in plan.needs}
-        own = {f.column: _column(transactions, f.column) for _, f in self._column_features}
-        time, amount = _checked(time, amount, {"transaction_id": ids}, columns | own)
-        n_features = len(self.spec.features)
-        rows = [[0.0] * n_features for _ in ids]
-        for column, value in self._row_features:
-            for row, now, paid in zip(rows, time, amount, strict=True):
-                row[column] = value(now, paid)
-        for column, feature in self._column_features:
-            values = _column_values.column_of_values(own[feature.column], feature)
-            for row, known in zip(rows, values.tolist(), strict=True):
-                row[column] = known
-        instants = [now // self._resolution for now in time]
-        places = []
-        for plan in self._plans:
-            names, others = plan.columns_of(columns)
-            counted = [
-                plan.update(name, instant, paid, values, row)
-                for name, instant, paid, values, row in zip(
-                    names, instants, amount, others, rows, strict=False
-                )
-            ]
-            if plan.looks_at_labels:
-                places += [names, counted]
+        columns = {name: _column(transactions, name) for name in self._needs}
+        ids = columns["transaction_id"]
+        _check_lengths({name: transactions[name] for name in self.spec.columns} | columns, len(ids))
+        for name in _ALWAYS:
+            if None in columns[name]:
+                raise DataError(f"column {name!r} has nulls; it must have none")
+        time, amount = _times(columns["timestamp"]), _amounts(columns["amount"])
+        rows = np.empty((len(ids), len(self.spec.features)))
+        for number, row_feature in self._row_features:
+            rows[:, number] = row_values(row_feature.value, time, amount)
+        for number, feature in self._column_features:
+            values = transactions[feature.column]
+            rows[:, number] = _column_values.column_of_values(values, feature)
+        instants = time // self._resolution
+        places: list[list[Any]] = []
+        for kind in self._kinds:
+            names = kind.names_of(columns)
+            counted = kind.update(names, instants, amount, columns, rows)
+            if kind.plan.looks_at_labels:
+                places += [names, counted.tolist()]
         if places:
-            for transaction, now, *place in zip(ids, time, *places, strict=True):
+            for transaction, now, *place in zip(ids, time.tolist(), *places, strict=True):
                 self._index.remember(transaction, now, tuple(place))
-        return np.array(rows, dtype=np.float64).reshape(len(rows), n_features)
+        return rows
 
     def update_table(self, transactions: pa.Table) -> pa.Table:
         """What :func:`~fraud_ml.features.compute_features` returns, of a table in its form."""
@@ -152,12 +145,12 @@ class FeatureState:
                 continue
             applied += 1
             place = self._index.places[transaction]
-            for kind, plan in enumerate(self._labelled):
-                key, instant = plan.keys.get(place[2 * kind]), place[2 * kind + 1]
+            for number, kind in enumerate(self._labelled):
+                name, instant = place[2 * number : 2 * number + 2]
                 for since, more in changes:
                     known = -(-since // self._resolution)
-                    if key is not None and known < instant + plan.kept.horizon:
-                        key.will_learn(known, instant, more)
+                    if known < instant + kind.plan.kept.horizon:
+                        kind.will_learn(name, known, instant, more)
         return applied
 
     def forget_before(self, time: dt.datetime) -> int:
@@ -175,12 +168,10 @@ class FeatureState:
         """
         instant = microseconds(time - _EPOCH) // self._resolution
         forgotten = 0
-        for plan in self._plans:
-            gone = {name for name, key in plan.keys.items() if key.newest < instant}
-            for name in gone:
-                del plan.keys[name]
-            if gone and plan.looks_at_labels:
-                self._index.forget_keys(self._labelled.index(plan), gone)
+        for kind in self._kinds:
+            gone = kind.forget_before(instant)
+            if gone and kind.plan.looks_at_labels:
+                self._index.forget_keys(self._labelled.index(kind), gone)
             forgotten += len(gone)
         return forgotten
 
@@ -190,15 +181,17 @@ class FeatureState:
         Raises:
             DataError: a key or an id is neither text nor a whole number.
         """
-        dumped = [_state_bytes.dump_keys(plan.keys) for plan in self._plans]
-        kinds = [plan.keys for plan in self._labelled]
-        labels, arrays = _state_bytes.dump_index(self._index, kinds)
         header = {
             "spec": self.spec.to_json(),
-            "keys": [header for header, _ in dumped],
-            "labels": labels,
+            "keys": [_state_bytes.header_of_keys(kind) for kind in self._kinds],
+            "labels": _state_bytes.header_of_labels(self._index),
         }
-        return _state_bytes.dump(header, [*(a for _, more in dumped for a in more), *arrays])
+        numbers = [kind.number_of for kind in self._labelled]
+        arrays = chain(
+            chain.from_iterable(kind.to_arrays() for kind in self._kinds),
+            _state_bytes.arrays_of_labels(self._index, numbers),
+        )
+        return _state_bytes.dump(header, list(arrays))
 
     @classmethod
     def from_bytes(cls, content: bytes) -> FeatureState:
@@ -209,10 +202,10 @@ class FeatureState:
         """
         header, arrays = _state_bytes.load(content)
         state = cls(FeatureSpec.from_json(header["spec"]))
-        for plan, keys in zip(state._plans, header["keys"], strict=True):
-            plan.keys = _state_bytes.load_keys(keys, arrays, plan.kept)
-        kinds = [plan.keys for plan in state._labelled]
-        state._index = _state_bytes.load_index(header["labels"], arrays, kinds)
+        for kind, keys in zip(state._kinds, header["keys"], strict=True):
+            _state_bytes.load_keys(kind, keys, arrays)
+        names = [list(kind.number_of) for kind in state._labelled]
+        state._index = _state_bytes.load_labels(header["labels"], arrays, names)
         return state
 
 
@@ -224,41 +217,35 @@ def _column(transactions: Mapping[str, Column], name: str) -> list[Any]:
     return values.tolist() if isinstance(values, np.ndarray) else list(values)
 
 
-def _checked(
-    time: list[Any],
-    amount: list[Any],
-    never_null: dict[str, list[Any]],
-    others: dict[str, list[Any]],
-) -> tuple[list[int], list[float]]:
-    """``time`` and ``amount`` as plain numbers.
+def _check_lengths(columns: Mapping[str, Column], n_rows: int) -> None:
+    for name, values in columns.items():
+        if len(values) != n_rows:
+            raise DataError(f"column {name!r} has {len(values)} values, 'timestamp' has {n_rows}")
 
-    Raises:
-        DataError: they or the columns cannot be; nothing has changed by then.
-    """
-    never_null = {"timestamp": time, "amount": amount, **never_null}
-    for name, values in (others | never_null).items():
-        if len(values) != len(time):
-            raise DataError(
-                f"column {name!r} has {len(values)} values, 'timestamp' has {len(time)}"
-            )
-        if name in never_null and None in values:
-            raise DataError(f"column {name!r} has nulls; it must have none")
+
+def _times(values: list[Any]) -> Ints:
+    """Raises :class:`DataError` for what is no time."""
     try:
-        time, amount = [index(value) for value in time], [float(value) for value in amount]
+        time = np.array([index(value) for value in values], dtype=np.int64)
+    except TypeError as error:
+        raise DataError(f"timestamps must be whole numbers of microseconds: {error}") from error
+    except OverflowError:
+        time = np.array([min(max(value, -_LONGEST), _LONGEST) for value in values])
+    wrong = np.abs(time) >= _LONGEST
+    if wrong.any():
+        at = int(wrong.argmax())
+        raise DataError(f"timestamp {values[at]} in row {at}: not microseconds since the epoch")
+    return time
+
+
+def _amounts(values: list[Any]) -> Floats:
+    """Raises :class:`DataError` for what is no amount."""
+    try:
+        amount = np.array(values, dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise DataError(
-            f"timestamps must be whole numbers of microseconds, amounts numbers: {error}"
-        ) from error
-    for at, (when, paid) in enumerate(zip(time, amount, strict=True)):
-        if not -_LONGEST < when < _LONGEST:
-            raise DataError(f"timestamp {when} in row {at}: not microseconds since the epoch")
-        if not 0 <= paid <= MAX_AMOUNT:  # NaN is neither
-            raise DataError(f"amount {paid} in row {at}: it must be from 0 to {MAX_AMOUNT:g}")
-    return time, amount
-
-
-_ROW_VALUES: dict[RowValue, Callable[[int, float], float]] = {
-    RowValue.AMOUNT: lambda time, amount: amount,  # noqa: ARG005
-    RowValue.IS_WEEKEND: lambda time, amount: (time // _DAY + 3) % 7 >= 5,  # noqa: ARG005
-    RowValue.IS_NIGHT: lambda time, amount: time % _DAY // _HOUR <= 6,  # noqa: ARG005
-}
+        raise DataError(f"amounts must be numbers: {error}") from error
+    wrong = ~((amount >= 0) & (amount <= MAX_AMOUNT))  # NaN is neither
+    if wrong.any():
+        at = int(wrong.argmax())
+        raise DataError(f"amount {values[at]} in row {at}: it must be from 0 to {MAX_AMOUNT:g}")
+    return amount

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import os
 from collections import deque
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 
@@ -17,6 +15,7 @@ from fraud_ml import _column_values, _key_history
 from fraud_ml._columns import microseconds
 from fraud_ml._key_blocks import KeyBlocks
 from fraud_ml._labels import KnownFrauds
+from fraud_ml._row_values import row_values
 from fraud_ml._windows import Floats, Ints
 from fraud_ml.errors import DataError
 from fraud_ml.feature_spec import (
@@ -24,12 +23,9 @@ from fraud_ml.feature_spec import (
     Feature,
     FeatureSpec,
     RowFeature,
-    RowValue,
     WindowFeature,
 )
 
-_DAY = microseconds(dt.timedelta(days=1))
-_HOUR = microseconds(dt.timedelta(hours=1))
 _THREADS = min(os.cpu_count() or 1, 8)  # each needs some 20 MB
 
 
@@ -153,7 +149,7 @@ class _Rows:
         """The feature's values: shape ``(N,)``."""
         if isinstance(feature, ColumnFeature):
             return _column_values.column_of_table(self._transactions, feature)
-        return _ROW_VALUES[feature.value](self)
+        return row_values(feature.value, self.time, self.amount)
 
     def of_key(self, features: list[WindowFeature]) -> KeyBlocks:
         """What computes ``features``, all of the same key."""
@@ -175,22 +171,7 @@ class _Rows:
         """Shape ``(N,)``."""
         return np.asarray(self._transactions.column("amount").to_numpy(), dtype=np.float64)
 
-    def is_weekend(self) -> Floats:
-        """Shape ``(N,)``; the epoch, day 0, was a Thursday, and Monday is 0."""
-        return ((self.time // _DAY + 3) % 7 >= 5).astype(np.float64)
-
-    def is_night(self) -> Floats:
-        """Shape ``(N,)``."""
-        return (self.time % _DAY // _HOUR <= 6).astype(np.float64)
-
     @cached_property
     def frauds(self) -> KnownFrauds:
         """Which rows are known to be frauds, and when."""
         return KnownFrauds.of(self._transactions, self._labels, self._resolution)
-
-
-_ROW_VALUES: dict[RowValue, Callable[[_Rows], Floats]] = {
-    RowValue.AMOUNT: lambda rows: rows.amount,
-    RowValue.IS_WEEKEND: _Rows.is_weekend,
-    RowValue.IS_NIGHT: _Rows.is_night,
-}

@@ -355,9 +355,10 @@ ONE = {
     [
         ({"amount": [float("nan")]}, "amount nan in row 0: it must be from 0 to 1e"),
         ({"amount": [-0.01]}, "amount -0.01 in row 0"),
-        ({"amount": ["much"]}, "amounts numbers: could not convert"),
+        ({"amount": ["much"]}, "amounts must be numbers: could not convert"),
         ({"timestamp": [0.5]}, "timestamps must be whole numbers of microseconds"),
         ({"timestamp": [2**62]}, "not microseconds since the epoch"),
+        ({"timestamp": [2**70]}, "timestamp 1180591620717411303424 in row 0: not micro"),
         ({"transaction_id": [None]}, "column 'transaction_id' has nulls"),
         ({"customer_id": ["ann", "bob"]}, "column 'customer_id' has 2 values, 'timestamp' has 1"),
     ],

@@ -7,77 +7,123 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fraud_ml import _windows
+from fraud_ml import _key_state, _rings, _running_max, _usual, _windows
+from fraud_ml._distinct import Distinct
 from fraud_ml._exact import from_square_limbs, limbs_of, square_limbs_of
-from fraud_ml._key_state import Kept, KeyState
-from fraud_ml._running import Distinct, RunningMax
-from fraud_ml._usual import Usual
+from fraud_ml._key_state import AMOUNTS, COUNT, ENTRIES, Histories, Kept
+from fraud_ml._rings import empty_rings
 
 STEPS = st.lists(st.integers(0, 4), min_size=1, max_size=40)  # instants from one to the next
-AMOUNTS = st.lists(st.sampled_from([0.0, 0.1, 1.0, 7.5, 20.0]), min_size=1, max_size=40)
+AMOUNTS_PAID = st.lists(st.sampled_from([0.0, 0.1, 1.0, 7.5, 20.0]), min_size=1, max_size=40)
+ROOM = 2**16
+KEY = 1  # of two
+FRAUDS = 1
 
 
-def kept(*ages, n_sums=2):
-    return Kept(ages=ages, n_sums=n_sums, n_peaks=0, distinct_of=(), n_last=1)
+def kept(*ages, has_labels=False):
+    return Kept(
+        ages=np.array(ages),
+        n_sums=4,
+        has_amounts=True,
+        has_squares=False,
+        has_unusual=False,
+        usual_over=1,
+        unusual_ratio=1.0,
+        has_z=False,
+        arrival=-1,
+        frauds=FRAUDS if has_labels else -1,
+        latest=-1,
+        n_latest=1,
+        peaks=np.zeros((0, 3), dtype=np.int64),
+    )
+
+
+def queues(*widths):
+    return empty_rings(2, np.array(widths), ROOM)
+
+
+def empty(kept):
+    widths = (5, 2, 3) if kept.frauds == FRAUDS else (5,)
+    return Histories(
+        queues(*widths), np.zeros(2, np.int64), np.zeros((2, len(kept.ages)), np.int64)
+    )
+
+
+def entry(histories, record, column):
+    return histories.rings.pool[_rings.at(histories.rings, KEY, ENTRIES, record) + column]
+
+
+def records(rings, number):
+    """The records of a queue, oldest first."""
+    _, numbers = _rings.unroll(rings, number, np.array([KEY]))
+    return numbers.reshape(-1, rings.width[number]).tolist()
 
 
 @given(STEPS, st.tuples(st.integers(1, 5), st.integers(6, 12)))
 def test_the_sums_over_a_window_are_those_of_what_lies_in_it(steps, ages):
-    key, came = KeyState(kept(*ages), 0), []
+    what = kept(*ages)
+    histories, came = empty(what), []
     for n, now in enumerate(itertools.accumulate(steps)):
         came.append((now, n))
-        was_there = key.count_in(now, [1, n], kept(*ages))
-        assert was_there == (len(came) > 1 and came[-2][0] == now)
-        newest = key.lasts[0]
-        assert key.newest == now
-        for age, last in zip(ages, key.lasts[1:], strict=True):
+        newest = _key_state.count_in(histories, what, KEY, now, float(n))
+        assert newest.was_there == (len(came) > 1 and came[-2][0] == now)
+        last = _rings.end(histories.rings, KEY, ENTRIES) - 1
+        assert newest.now == entry(histories, last, 0) == now
+        assert newest.since == came[0][0]
+        for age, before in zip(ages, histories.lasts[KEY], strict=True):
             inside = [value for at, value in came if at > now - age]
-            assert key.entries[newest + 1] - key.entries[last + 1] == len(inside)
-            assert key.entries[newest + 2] - key.entries[last + 2] == sum(inside)
+            for column, expected in ((COUNT, len(inside)), (AMOUNTS, sum(inside))):
+                assert entry(histories, last, column) - entry(histories, before, column) == expected
 
 
-def test_entries_that_have_left_are_dropped_and_sums_never_overflow():
-    key = KeyState(kept(10), 0)
-    for now in range(10_000):
-        key.count_in(now, [1, 2**55], kept(10))
-        assert len(key.entries) <= 3 * 24
-    assert key.entries[key.lasts[0] + 2] - key.entries[key.lasts[1] + 2] == 10 * 2**55
+def test_entries_that_have_left_are_dropped_and_sums_start_anew():
+    what = kept(10)
+    histories = empty(what)
+    for now in range(5_000):
+        _key_state.count_in(histories, what, KEY, now, 1e13)
+    assert _rings.end(histories.rings, KEY, ENTRIES) == 5_001
+    assert len(records(histories.rings, ENTRIES)) == 11
+    assert histories.rings.used[0] == 5 * (2 + 4 + 8 + 16)
+    assert entry(histories, 5_000, AMOUNTS) - entry(histories, 4_990, AMOUNTS) == 10 * 10**13
+    assert entry(histories, 5_000, AMOUNTS) < 1_024 * 10**13
 
 
 @given(
     st.lists(st.tuples(st.integers(0, 20), st.integers(0, 9), st.sampled_from([1, -1])), max_size=9)
 )
 def test_frauds_count_from_when_they_are_known(changes):
-    key, known = KeyState(kept(100), 0), {}
+    what = kept(100, has_labels=True)
+    histories, known = empty(what), {}
     for since, instant, more in changes:
-        key.will_learn(since, instant, more)
+        _key_state.will_learn(histories, what, KEY, since, instant, more)
     for now in range(22):
-        key.learn(now, 100)
+        _key_state.learn(histories.rings, what, KEY, now)
         for since, instant, more in changes:
             if since == now:
                 known[instant] = known.get(instant, 0) + more
-        expected = {at: n for at, n in sorted(known.items()) if n}
-        assert dict(zip(key.fraud_instants, key.fraud_counts, strict=True)) == expected
+        expected = [[at, n] for at, n in sorted(known.items()) if n]
+        assert records(histories.rings, FRAUDS) == expected
 
 
 def test_frauds_that_have_left_all_windows_are_dropped():
-    key = KeyState(kept(5), 0)
+    what = kept(5, has_labels=True)
+    histories = empty(what)
     for instant in range(100):
-        key.will_learn(instant + 1, instant, 1)
-        key.learn(instant + 1, 5)
-    assert key.fraud_instants.tolist() == [96, 97, 98, 99]
+        _key_state.will_learn(histories, what, KEY, instant + 1, instant, 1)
+        _key_state.learn(histories.rings, what, KEY, instant + 1)
+    assert records(histories.rings, FRAUDS) == [[at, 1] for at in (96, 97, 98, 99)]
 
 
-@given(STEPS, AMOUNTS, st.integers(0, 5), st.integers(1, 9))
+@given(STEPS, AMOUNTS_PAID, st.integers(0, 5), st.integers(1, 9))
 def test_the_running_maximum_is_that_of_the_window(steps, values, delay, window):
-    peak, came = RunningMax(), []
+    rings, came, longest = queues(2, 2), [], delay + window
     for now, value in zip(itertools.accumulate(steps), values, strict=False):
         came.append((now, value))
-        peak.add(now, value, delay, delay + window)
-        inside = [v for at, v in came if now - delay - window < at <= now - delay]
-        assert peak.since(now - delay - window) == max(inside, default=0.0)
-        assert len(peak.instants) <= window
-        assert len(peak.young_instants) <= delay
+        _running_max.add(rings, KEY, 0, now, value, delay, longest)
+        inside = [v for at, v in came if now - longest < at <= now - delay]
+        assert _running_max.since(rings, KEY, 0, now - longest) == max(inside, default=0.0)
+        assert len(records(rings, 0)) <= window
+        assert len(records(rings, 1)) <= delay
 
 
 @given(STEPS, st.lists(st.sampled_from("abcd"), min_size=1, max_size=40), st.integers(1, 9))
@@ -90,16 +136,17 @@ def test_distinct_values_are_those_of_the_window(steps, values, window):
         assert set(distinct.last) == {v for at, v in came if at > now - 9}
 
 
-@given(AMOUNTS | st.lists(st.floats(0, 1e12), min_size=1, max_size=40), st.integers(1, 8))
+@given(AMOUNTS_PAID | st.lists(st.floats(0, 1e12), min_size=1, max_size=40), st.integers(1, 8))
 def test_the_usual_amount_is_the_median_of_the_last_few(amounts, over):
-    usual = Usual()
-    assert usual.median() == usual.median_distance(0.0) == 0.0
+    rings = queues(1, 1)
+    assert _usual.median(rings, KEY, 0) == _usual.median_distance(rings, KEY, 0, 0.0) == 0.0
     for n, amount in enumerate(amounts, 1):
-        usual.add(amount, over)
+        _usual.add(rings, KEY, 0, amount, over)
         last = amounts[max(0, n - over) : n]
-        median = usual.median()
+        median = _usual.median(rings, KEY, 0)
         assert median == statistics.median(last)
-        assert usual.median_distance(median) == statistics.median(abs(a - median) for a in last)
+        distance = _usual.median_distance(rings, KEY, 0, median)
+        assert distance == statistics.median(abs(a - median) for a in last)
 
 
 @given(st.floats(0, 1e13))
