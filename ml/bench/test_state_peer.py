@@ -1,7 +1,7 @@
 """The peer of the running state computes what it does: only then is the comparison fair."""
 
 import numpy as np
-from state_bench import batches_of, warm
+from state_bench import batches_of, known_of, warm_database, warm_state
 
 from fraud_ml.feature_spec import HANDBOOK_SPEC
 from fraud_ml.simulator import SimulatorConfig, simulate
@@ -10,7 +10,8 @@ from fraud_ml.simulator import SimulatorConfig, simulate
 def test_sqlite_computes_the_same_features() -> None:
     simulation = simulate(SimulatorConfig(n_customers=100, n_terminals=100, n_days=60, radius=30))
     n_known = simulation.transactions.num_rows - 1_000
-    state, database = warm(simulation, n_known, HANDBOOK_SPEC)
+    known = known_of(simulation, n_known)
+    state, database = warm_state(*known, HANDBOOK_SPEC), warm_database(*known)
     ours, theirs = [], []
     for batch in batches_of(simulation.transactions.slice(n_known), 32):
         ours.append(state.update(batch)[:, 3:])
