@@ -149,7 +149,7 @@ class SqlModels:
                             opened.write(content)
 
     def _exists(self) -> bool:
-        """Whether there is a database: SQLite would not even tell an empty one from none."""
+        """Whether there is a database; SQLite's file comes with the first version."""
         url = self.database.dialect.location.url
         return url.get_backend_name() != "sqlite" or Path(url.database or "").exists()
 

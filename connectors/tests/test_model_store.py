@@ -402,7 +402,9 @@ def stop(owner, name, when):
 """
 PUBLISH_AND_STOP = """
 stop({stop}, {when!r})
-store.publish("fraud", lambda folder: (folder / "model.json").write_text("killed"))
+store.publish(
+    "fraud", lambda folder: (folder / "model.json").write_text("killed"), metrics={{"loss": 2}}
+)
 """
 COLLECT_AND_STOP = """
 stop({stop}, {when!r})
@@ -425,10 +427,10 @@ def test_a_publisher_killed_at_any_step_leaves_a_store_that_works(
 ) -> None:
     store.publish("fraud", writing("first"))
     killed(STOPPING + PUBLISH_AND_STOP.format(stop=stop, when=when), url, cache)
-    texts = [(model.path / "model.json").read_text() for model in store.list("fraud")]
-    assert texts in (["first"], ["first", "killed"])  # whole, or not there
+    there = [((m.path / "model.json").read_text(), m.metrics) for m in store.list("fraud")]
+    assert there in ([("first", {})], [("first", {}), ("killed", {"loss": 2})])
     model = store.publish("fraud", writing("next"))
-    assert model.version in (len(texts) + 1, 3)
+    assert model.version in (len(there) + 1, 3)
     assert store.latest("fraud") == model
     store.set_alias("fraud", "champion", model.version)
     store.collect_garbage("fraud", keep_last=1)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import data_connector as dc
+from data_connector import model_store_directory
 
 
 def writing(text: str) -> Callable[[Path], None]:
@@ -177,6 +178,24 @@ def test_what_a_killed_publisher_left_goes_with_the_next_or_the_collector(
         assert any(name.endswith("half") for name in everything(root))
         clean()
         assert everything(root) == ["fraud/.catalogue.json", "fraud/.lock", "fraud/1/model.json"]
+
+
+def test_a_removed_version_is_out_of_sight_before_its_folder_is_gone(
+    monkeypatch: pytest.MonkeyPatch, root: Path, store: dc.ModelStore
+) -> None:
+    def interrupted(_: Path) -> None:
+        raise KeyboardInterrupt
+
+    for text in "12":
+        store.publish("fraud", writing(text))
+    monkeypatch.setattr(model_store_directory, "discard", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        store.collect_garbage("fraud", keep_last=1)
+    monkeypatch.undo()
+    assert (root / "fraud" / "1").is_dir()
+    assert [model.version for model in store.list("fraud")] == [2]
+    store.collect_garbage("fraud", keep_last=1)
+    assert not (root / "fraud" / "1").exists()
 
 
 def test_the_files_of_removed_versions_are_gone(root: Path, store: dc.ModelStore) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import traceback
+import tracemalloc
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -146,6 +147,29 @@ def test_a_reader_needs_no_right_to_write(postgresql: str, tmp_path: Path, psql:
     finally:
         psql(postgresql, "DROP OWNED BY reader")
         psql(postgresql, "DROP ROLE reader")
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_a_large_model_is_never_in_memory_as_a_whole(
+    request: pytest.FixtureRequest, tmp_path: Path, kind: str
+) -> None:
+    def write(folder: Path) -> None:
+        with (folder / "weights").open("wb") as file:
+            file.truncate(32 << 20)
+
+    url = (
+        f"sqlite:///{tmp_path}/models.db"
+        if kind == "sqlite"
+        else request.getfixturevalue("postgresql")
+    )
+    tracemalloc.start()
+    try:
+        model = dc.ModelStore(url, cache=tmp_path / "cache").publish("fraud", write)
+        assert (model.path / "weights").stat().st_size == 32 << 20
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 16 << 20
 
 
 def test_a_version_is_read_whole_while_it_is_removed(
