@@ -91,7 +91,15 @@ class DiskFullError(WriteError):
 
 
 class ModelNotFoundError(ConnectorError):
-    """The model store holds no such model or version."""
+    """The model store holds no such model, version or alias."""
+
+
+class AliasConflictError(ConnectorError):
+    """A model's alias is not where the caller expected; `current` is its version, None without."""
+
+    def __init__(self, message: str, *, current: int | None) -> None:
+        self.current = current
+        super().__init__(message)
 
 
 def is_disk_full(error: BaseException) -> bool:

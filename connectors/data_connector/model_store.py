@@ -1,101 +1,186 @@
-"""Named, versioned models in a folder. What a model is made of is the caller's business."""
+"""Named, versioned models behind a URL. What a model is made of is the caller's business."""
 
 from __future__ import annotations
 
 import os
 import re
-import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property, partial
 from pathlib import Path
-from uuid import uuid4
+from typing import TYPE_CHECKING, Literal, Protocol
 
-from data_connector.atomic import disk_errors, lock, sync_folder, write_errors
-from data_connector.errors import ModelNotFoundError, UnsupportedSourceError, WriteError, listed
-from data_connector.locations import file_path, scheme_of
+from data_connector.atomic import disk_errors, write_errors
+from data_connector.errors import (
+    AliasConflictError,
+    CorruptSourceError,
+    ModelNotFoundError,
+    listed,
+)
+from data_connector.locations import FileLocation, parse, scheme_of
+from data_connector.model_catalogue import (
+    Catalogue,
+    Manifest,
+    Metric,
+    ModelFile,
+    checked_metrics,
+    new_manifest,
+)
+from data_connector.model_files import settle
+from data_connector.model_store_directory import DirectoryModels
+
+if TYPE_CHECKING:
+    from sqlalchemy import URL
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-_VERSION = re.compile(r"[1-9][0-9]*")
-_UNFINISHED = ".unfinished-"
+
+# By the database's name: any other scheme is object storage.
+_DATABASES = ("duckdb", "mysql", "mariadb", "postgresql", "sqlite")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class StoredModel:
     """One version of a model."""
 
     name: str
     version: int
-    """1, 2, 3, ... in the order of publication."""
+    """1, 2, 3, ... in the order of publication; some may be left out."""
 
-    path: Path
-    """The folder with the model's files; absolute, read only by agreement."""
+    published_at: datetime
+    """In UTC, by the publisher's clock."""
+
+    metrics: Mapping[str, Metric] = field(hash=False)
+    """What the publisher said of it."""
+
+    files: Mapping[str, ModelFile] = field(hash=False)
+    """Sizes and checksums, by path inside the model."""
+
+    _open: Callable[[], Path] = field(repr=False, compare=False)
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(file.size for file in self.files.values())
+
+    @cached_property
+    def path(self) -> Path:
+        """The folder with the model's files on this machine; absolute, read only by agreement.
+
+        The first use reads all files to check them against their checksums, and fetches them
+        before that where the store is no folder.
+
+        Raises:
+            CorruptSourceError: a file is damaged, cut short, missing or surplus; by name.
+            ModelNotFoundError: it was removed meanwhile.
+            DiskFullError: no room for a copy.
+            ConnectorError: the store cannot be reached, or the copy not be written.
+        """
+        return self._open()
+
+
+class _Models(Protocol):
+    """One kind of store, opened. Its `str` says where it lies, without secrets."""
+
+    def names(self) -> list[str]:
+        """Names, among which are those of all models."""
+
+    def read(self, name: str) -> Catalogue:
+        """The catalogue as it is now; an empty one if there is none."""
+
+    def staged(self, name: str) -> AbstractContextManager[Path]:
+        """An empty folder for a version in the making."""
+
+    def publish(self, name: str, folder: Path, manifest: Manifest) -> int:
+        """Make the staged folder's files the next version, whole or not at all; its number."""
+
+    def change(self, name: str, edit: Callable[[Catalogue], Catalogue]) -> Catalogue:
+        """The catalogue as edited, which is the one that holds now.
+
+        Nobody else's change comes between what `edit` gets and what it returns: it is called
+        again if one would. Files of versions that it leaves out are removed.
+        """
+
+    def sweep(self, name: str) -> None:
+        """Remove what killed processes left."""
+
+    def local(self, name: str, version: int, manifest: Manifest, *, title: str) -> Path:
+        """A folder of this machine with the version's files, checked."""
 
 
 class ModelStore:
-    """Versions of models, each a folder `<root>/<name>/<version>` that never changes.
+    """Versions of models, which never change, and aliases, which point to them.
 
-    Readers need no lock: a version is there whole or not at all. Publishers, in any number of
-    processes and machines that share the disk's locks, each get a version of their own.
+    Readers see a version whole or not at all. Publishers, in any number of processes, each get a
+    version of their own, whose number no other ever had.
 
     Args:
-        location: a path or a `file://` URL. The first `publish` creates the folder.
+        location: a folder's path or `file://` URL (on a disk with working locks); a SQLAlchemy
+            URL of SQLite or PostgreSQL; or the URL of a folder in object storage: `s3://`,
+            `gs://`, `abfs://`, of which s3fs, gcsfs or adlfs must be installed. The first
+            `publish` creates what is missing: a folder, tables.
+        cache: where this machine keeps copies of models from databases and object storage. It is
+            never cleared; between uses it may be deleted. By default
+            `$XDG_CACHE_HOME/fraud-detect/models`, or below `~/.cache`.
 
     Raises:
-        UnsupportedSourceError: a URL of another scheme.
+        UnsupportedSourceError: a URL of another scheme, or one that cannot be read.
     """
 
-    def __init__(self, location: str | os.PathLike[str]) -> None:
-        text = os.fspath(location)
-        scheme = scheme_of(text) if isinstance(location, str) else None
-        if scheme not in (None, "file"):
-            raise UnsupportedSourceError(
-                f"no model store for {scheme}: URLs: give a folder's path or file:// URL"
-            )
-        if not text:
-            raise UnsupportedSourceError("the model store's path is empty")
-        self.root = (file_path(text) if scheme else Path(text)).absolute()
+    def __init__(
+        self,
+        location: str | os.PathLike[str] | URL,
+        *,
+        cache: str | os.PathLike[str] | None = None,
+    ) -> None:
+        self._models = _open_models(location, _default_cache() if cache is None else Path(cache))
 
-    def publish(self, name: str, write: Callable[[Path], object]) -> StoredModel:
+    def __repr__(self) -> str:
+        return f"ModelStore({str(self._models)!r})"
+
+    def publish(
+        self,
+        name: str,
+        write: Callable[[Path], object],
+        *,
+        metrics: Mapping[str, Metric] | None = None,
+    ) -> StoredModel:
         """The next version of model `name`, with the files that `write` makes.
 
         Args:
             name: letters, digits, `.`, `_` and `-`; starts with a letter or digit.
             write: gets an empty folder and fills it. Its own errors pass through, and leave no
-                version behind.
+                version behind. Only files are kept, not empty folders.
+            metrics: finite numbers and texts to tell versions apart by, such as
+                `{"average_precision": 0.71}`.
 
         Raises:
-            ValueError: a name with other characters in it.
+            ValueError: a name with other characters in it, or a metric that JSON cannot hold.
             DiskFullError: no room.
             WriteError: no right to write there, or `write` left no files, or other than files.
+            ConnectorError: the store cannot be reached.
         """
-        folder = self.root / _checked(name)
-        with write_errors(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-        with _unfinished(folder) as unfinished:
+        checked = checked_metrics(metrics or {})
+        with self._models.staged(_checked(name)) as folder:
             with disk_errors(folder):
-                write(unfinished)
+                write(folder)
             with write_errors(folder):
-                _settle(unfinished)
-                with _locked(folder / ".lock"):
-                    version = max(_versions(folder), default=0) + 1
-                    path = folder / str(version)
-                    unfinished.rename(path)
-                sync_folder(folder)
-        return StoredModel(name=name, version=version, path=path)
+                files = settle(folder)
+            manifest = new_manifest(files, checked)
+            version = self._models.publish(name, folder, manifest)
+        return self._model(name, version, manifest)
 
     def latest(self, name: str) -> StoredModel:
         """The newest version.
 
         Raises:
             ModelNotFoundError: there is none; the message lists the models that there are.
+            ConnectorError: the store cannot be reached or read.
         """
         models = self.list(name)
         if not models:
-            raise ModelNotFoundError(
-                f"no model {name!r} in {self.root}; models there: {listed(self._names())}; "
-                "train one first"
-            )
+            raise self._no_model(name)
         return models[-1]
 
     def get(self, name: str, version: int) -> StoredModel:
@@ -103,104 +188,187 @@ class ModelStore:
 
         Raises:
             ModelNotFoundError: it is not there; the message lists the versions that are.
+            ConnectorError: the store cannot be reached or read.
         """
-        models = self.list(name)
-        for model in models:
-            if model.version == version:
-                return model
-        there = listed(str(model.version) for model in models)
-        raise ModelNotFoundError(
-            f"no version {version} of model {name!r} in {self.root}; versions there: {there}"
-        )
+        catalogue = self._models.read(_checked(name))
+        self._check_version(name, version, catalogue)
+        return self._model(name, version, catalogue.versions[version])
+
+    def resolve(self, name: str, alias: str) -> StoredModel:
+        """The version that the alias points to.
+
+        Raises:
+            ModelNotFoundError: there is no such alias, and the message lists those there are; or
+                its version was deleted by hand.
+            ConnectorError: the store cannot be reached or read.
+        """
+        catalogue = self._models.read(_checked(name))
+        version = catalogue.aliases.get(alias)
+        if version is None:
+            raise ModelNotFoundError(
+                f"no alias {alias!r} of model {name!r} in {self._models}; aliases there: "
+                f"{listed(sorted(catalogue.aliases))}; set it with set_alias"
+            )
+        self._check_version(name, version, catalogue)
+        return self._model(name, version, catalogue.versions[version])
 
     def list(self, name: str) -> tuple[StoredModel, ...]:
-        """All versions of a model, oldest first; none if there is no such model."""
-        folder = self.root / _checked(name)
-        return tuple(
-            StoredModel(name=name, version=version, path=folder / str(version))
-            for version in sorted(_versions(folder))
+        """All versions of a model, oldest first; none if there is no such model.
+
+        Raises:
+            ConnectorError: the store cannot be reached or read.
+        """
+        versions = self._models.read(_checked(name)).versions
+        return tuple(self._model(name, number, versions[number]) for number in sorted(versions))
+
+    def names(self) -> tuple[str, ...]:
+        """The names of all models, sorted.
+
+        Raises:
+            ConnectorError: the store cannot be reached or read.
+        """
+        names = filter(_NAME.fullmatch, self._models.names())
+        return tuple(sorted(name for name in names if self._models.read(name).versions))
+
+    def aliases(self, name: str) -> dict[str, int]:
+        """The version of each alias of a model.
+
+        Raises:
+            ConnectorError: the store cannot be reached or read.
+        """
+        return dict(sorted(self._models.read(_checked(name)).aliases.items()))
+
+    def set_alias(
+        self,
+        name: str,
+        alias: str,
+        version: int | None,
+        *,
+        expected: int | Literal["any"] | None = "any",
+    ) -> None:
+        """Point an alias, such as `champion` or `challenger`, to a version.
+
+        Args:
+            name: of the model.
+            alias: of the same characters as a model's name.
+            version: the version, or None to take the alias away.
+            expected: where the alias must point until now, None for nowhere; so that of two who
+                promote at once, the second does not undo the first unaware.
+
+        Raises:
+            AliasConflictError: it points elsewhere than expected.
+            ModelNotFoundError: there is no such version; the message lists those there are.
+            ValueError: an alias with other characters in it.
+            ConnectorError: the store cannot be reached or written.
+        """
+        _checked(alias, "an alias")
+
+        def edit(catalogue: Catalogue) -> Catalogue:
+            if version is not None:
+                self._check_version(name, version, catalogue)
+            current = catalogue.aliases.get(alias)
+            if expected not in ("any", current):
+                raise AliasConflictError(
+                    f"alias {alias!r} of model {name!r} in {self._models} points to "
+                    f"{_shown(current)}, not to {_shown(expected)} as expected: another was "
+                    "promoted meanwhile; compare with that one",
+                    current=current,
+                )
+            return catalogue.pointed(alias, version)
+
+        self._models.change(_checked(name), edit)
+
+    def collect_garbage(self, name: str, *, keep_last: int) -> tuple[int, ...]:
+        """The versions that were removed: all but the newest ones and those with an alias.
+
+        A reader that has a model's files open keeps them. One that has asked for a version but
+        not yet opened it gets a `ModelNotFoundError`. Numbers of removed versions do not return.
+
+        Args:
+            name: of the model.
+            keep_last: how many of the newest versions stay.
+
+        Raises:
+            ValueError: `keep_last` is below 1.
+            ConnectorError: the store cannot be reached or written.
+        """
+        if keep_last < 1:
+            raise ValueError(f"keep_last must be positive, got {keep_last=}")
+        removed: set[int] = set()
+
+        def edit(catalogue: Catalogue) -> Catalogue:
+            nonlocal removed
+            kept = catalogue.collected(keep_last)
+            removed = catalogue.versions.keys() - kept.versions.keys()
+            return kept
+
+        self._models.change(_checked(name), edit)
+        self._models.sweep(name)
+        return tuple(sorted(removed))
+
+    def _model(self, name: str, version: int, manifest: Manifest) -> StoredModel:
+        return StoredModel(
+            name=name,
+            version=version,
+            published_at=manifest.published_at,
+            metrics=manifest.metrics,
+            files=manifest.files,
+            _open=partial(self._local, name, version, manifest),
         )
 
-    def _names(self) -> Iterator[str]:
-        if self.root.is_dir():
-            for folder in sorted(self.root.iterdir()):
-                if _NAME.fullmatch(folder.name) and any(_versions(folder)):
-                    yield folder.name
+    def _local(self, name: str, version: int, manifest: Manifest) -> Path:
+        title = f"version {version} of model {name!r} in {self._models}"
+        try:
+            return self._models.local(name, version, manifest, title=title)
+        except CorruptSourceError:
+            if version in self._models.read(name).versions:
+                raise
+            raise ModelNotFoundError(
+                f"{title} was removed since it was looked up: take the latest one, or give those "
+                "in use an alias, which keeps them"
+            ) from None
+
+    def _no_model(self, name: str) -> ModelNotFoundError:
+        return ModelNotFoundError(
+            f"no model {name!r} in {self._models}; models there: {listed(self.names())}; "
+            "train one first"
+        )
+
+    def _check_version(self, name: str, version: int, catalogue: Catalogue) -> None:
+        if version not in catalogue.versions:
+            there = listed(str(number) for number in sorted(catalogue.versions))
+            raise ModelNotFoundError(
+                f"no version {version} of model {name!r} in {self._models}; versions there: {there}"
+            )
 
 
-def _checked(name: str) -> str:
+def _open_models(location: str | os.PathLike[str] | URL, cache: Path) -> _Models:
+    scheme = scheme_of(location) if isinstance(location, str) else None
+    if scheme not in (None, "file") and scheme.partition("+")[0] not in _DATABASES:
+        from data_connector.model_store_objects import open_object_models
+
+        return open_object_models(str(location), scheme, cache.absolute())
+    place = parse(location)
+    if isinstance(place, FileLocation):
+        return DirectoryModels(place.path.absolute())
+    from data_connector.model_store_sql import open_sql_models
+
+    return open_sql_models(place, cache.absolute())
+
+
+def _default_cache() -> Path:
+    caches = os.environ.get("XDG_CACHE_HOME")
+    return (Path(caches) if caches else Path.home() / ".cache") / "fraud-detect" / "models"
+
+
+def _checked(name: str, what: str = "a model's name") -> str:
     if not _NAME.fullmatch(name):
         raise ValueError(
-            "a model's name has up to 100 letters, digits, '.', '_' and '-', and starts with a "
+            f"{what} has up to 100 letters, digits, '.', '_' and '-', and starts with a "
             f"letter or digit; got {name!r}"
         )
     return name
 
 
-def _versions(folder: Path) -> Iterator[int]:
-    with suppress(FileNotFoundError, NotADirectoryError):
-        for entry in folder.iterdir():
-            if _VERSION.fullmatch(entry.name) and entry.is_dir():
-                yield int(entry.name)
-
-
-@contextmanager
-def _unfinished(folder: Path) -> Iterator[Path]:
-    """A folder for a model in the making: removed unless moved away, and locked by its owner."""
-    work = folder / f"{_UNFINISHED}{uuid4().hex}"
-    with write_errors(folder), _locked(folder / ".lock"):
-        # Under the lock, so that nobody takes a folder for a leftover before it is locked.
-        _remove_leftovers(folder)
-        work.mkdir()
-        owner = os.open(work / "owner", os.O_CREAT | os.O_RDWR, 0o644)
-        lock(owner, wait=True)
-    try:
-        model = work / "model"
-        with write_errors(folder):
-            model.mkdir()
-        yield model
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-        os.close(owner)
-
-
-def _remove_leftovers(folder: Path) -> None:
-    """Remove what publishers left behind that were killed; those at work hold their locks."""
-    for work in folder.glob(f"{_UNFINISHED}*"):
-        try:
-            owner = os.open(work / "owner", os.O_RDWR)
-        except FileNotFoundError:  # killed, or removed by its owner, between two steps
-            shutil.rmtree(work, ignore_errors=True)
-            continue
-        try:
-            if lock(owner, wait=False):
-                shutil.rmtree(work, ignore_errors=True)
-        finally:
-            os.close(owner)
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o644)
-    try:
-        lock(descriptor, wait=True)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _settle(model: Path) -> None:
-    """Check a model's files, take away the right to change them, and bring them to the disk."""
-    files = 0
-    for folder, _, names in os.walk(model, topdown=False):
-        for name in names:
-            file = Path(folder, name)
-            if file.is_symlink() or not file.is_file():
-                raise WriteError(f"a model holds plain files only, got {file.relative_to(model)}")
-            file.chmod(file.stat().st_mode & ~0o222)
-            with file.open("rb") as content:
-                os.fsync(content.fileno())
-            files += 1
-        sync_folder(Path(folder))
-    if not files:
-        raise WriteError("the model is empty: write left no file in its folder")
+def _shown(version: object) -> str:
+    return "no version" if version is None else f"version {version}"

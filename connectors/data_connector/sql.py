@@ -129,6 +129,14 @@ class SqlBackend:
         return rows
 
     @contextmanager
+    def transaction(self, *, write: bool) -> Iterator[sa.Connection]:
+        """A connection in a transaction, committed unless the block fails; errors are ours."""
+        with self._translated(), self._connected(create=write) as connection:
+            self.dialect.begin(connection, write=write)
+            yield connection
+            connection.commit()
+
+    @contextmanager
     def _connected(self, *, create: bool) -> Iterator[sa.Connection]:
         connection = self.dialect.engine(create=create).connect()
         try:
