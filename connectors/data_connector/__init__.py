@@ -4,6 +4,7 @@ Imports nothing heavy by itself: Arrow, SQLAlchemy and drivers come with their f
 """
 
 from data_connector.errors import (
+    AliasConflictError,
     ColumnNotFoundError,
     ConnectorError,
     CorruptSourceError,
@@ -22,6 +23,7 @@ from data_connector.model_store import ModelStore, StoredModel
 from data_connector.transfer import fetch, list_tables, load, schema_of
 
 __all__ = [
+    "AliasConflictError",
     "ColumnNotFoundError",
     "ConnectorError",
     "CorruptSourceError",
