@@ -1,6 +1,6 @@
 """A feature store in PostgreSQL 14 or later, through psycopg 3.
 
-One statement a call, and so one round trip and one transaction. A put is on the server's disk when
+A call is one statement, and so one round trip and one transaction, but for `replace_all`. A put is on the server's disk when
 it returns, as far as the server's `synchronous_commit` says so.
 """
 
@@ -79,7 +79,7 @@ _BUILD = """
 
 _CLEAN = """
     DELETE FROM features_values WHERE ctid = ANY (ARRAY(
-        SELECT ctid FROM features_values WHERE generation = %b LIMIT %b
+        SELECT ctid FROM features_values WHERE generation = %b LIMIT %b FOR UPDATE SKIP LOCKED
     ))
 """
 
@@ -181,15 +181,16 @@ class PostgresqlFeatures:
         return bool(building)
 
     def swap(self, generation: int) -> bool:
-        """Change which generation is current, while nobody is in a put."""
-        with self._open.transaction():
-            # A put that waits for this takes its snapshot afterwards, and so sees the change.
-            self._execute("LOCK TABLE features_values IN SHARE ROW EXCLUSIVE MODE")
-            self._execute(
-                "UPDATE features_meta SET current = building, building = 0 WHERE building = %b",
-                generation,
-            )
-            (current,) = self._row("SELECT current FROM features_meta")
+        """Change which generation is current.
+
+        No lock: a put that is at work writes to the old generation still, as if it had been done
+        before.
+        """
+        self._execute(
+            "UPDATE features_meta SET current = building, building = 0 WHERE building = %b",
+            generation,
+        )
+        (current,) = self._row("SELECT current FROM features_meta")
         return bool(current == generation)
 
     def abandon(self, generation: int) -> None:
@@ -207,9 +208,8 @@ class PostgresqlFeatures:
             )
         if found is None:
             return False
-        # Once neither, it is neither for ever.
-        self._execute(_CLEAN, found, limit)
-        return True
+        # Once neither, it is neither for ever. Rows that a put still holds are for the next time.
+        return self._execute(_CLEAN, found, limit).rowcount > 0
 
     @property
     def _open(self) -> psycopg.Connection[Any]:

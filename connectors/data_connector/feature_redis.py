@@ -31,8 +31,9 @@ from data_connector.locations import DatabaseLocation
 # A value is stored behind its version, in eight bytes.
 _VERSION = struct.Struct(">q")
 
-# The server's words for a write that it does not do.
-_REFUSALS = ("OOM", "MISCONF", "READONLY", "NOREPLICAS")
+# Words in the server's refusal of a write: no memory, no disk, a replica, too few replicas. A
+# script's own class of error does not tell.
+_REFUSALS = ("maxmemory", "MISCONF", "read only replica", "NOREPLICAS")
 
 # Scripts run alone, and reach the disk whole. Versions stay text: numbers in Lua have 53 bits.
 _PUT = """

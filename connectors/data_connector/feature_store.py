@@ -21,7 +21,7 @@ from data_connector.errors import (
     SourceUnreachableError,
     StoreReplacedError,
 )
-from data_connector.feature_backends import FeatureBackend, feature_backend
+from data_connector.feature_backends import FeatureBackend, Row, feature_backend
 from data_connector.locations import DatabaseLocation, parse
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
@@ -144,8 +144,9 @@ class FeatureStore:
             ValueError: a key or version that is none, or the store is closed.
             ConflictError: others wrote, deleted or replaced in the meantime; its `keys` are those
                 that they did it to. Nothing was written.
-            OutcomeUnknownError: the connection was lost in between, and nothing tells whether
-                this was written. The keys have its `version` if so, until the next write to them.
+            OutcomeUnknownError: the connection was lost in between, and either there is no other
+                yet, or others have written all the keys since. If this was written, the keys had
+                its `version` until then.
             WriteError: the database refused. Nothing was written; `DiskFullError`: for want of
                 room.
             ConnectorError: the database cannot be written. Nothing was written.
@@ -167,10 +168,7 @@ class FeatureStore:
             return self._backend.put(rows, version)
 
         conflicts = self._call(put, version=version)
-        if conflicts and attempts > 1:
-            # Others may have written before the first attempt, or over what it wrote.
-            raise self._unknown(version, "and others have written since")
-        if conflicts:
+        if conflicts and not (attempts > 1 and self._was_done(rows, version)):
             raise ConflictError(
                 "others wrote since these were read, nothing was written: read them again",
                 keys=[given[key] for key in conflicts],
@@ -256,6 +254,20 @@ class FeatureStore:
                 return
             page = self._call(partial(self._backend.page, page.cursor, batch))
         raise StoreReplacedError(f"{self._location} was replaced while it was read: start again")
+
+    def _was_done(self, rows: list[Row], version: int) -> bool:
+        """Whether a put that found conflicts when it was repeated had been done before.
+
+        Then others have written over some of it, and otherwise before it.
+        """
+        there = self._call(partial(self._backend.get, [key for key, _, _ in rows]))
+        found = {key: of for key, of, _ in there}
+        if version in found.values():
+            return True
+        # No version comes twice, so that a key that still has its old one never had ours.
+        if any(of != 0 and found.get(key) == of for key, of, _ in rows):
+            return False
+        raise self._unknown(version, "and others have written since")
 
     def _clean(self) -> None:
         while self._call(partial(self._backend.clean, _BATCH_ROWS)):

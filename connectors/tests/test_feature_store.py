@@ -423,25 +423,32 @@ def test_a_store_goes_on_on_both_sides_of_a_fork(url: str, python: Callable[...,
     assert python(FORK, url) == "child\n"
 
 
-def test_a_fork_waits_for_a_call_of_another_thread(store: FeatureStore) -> None:
-    put(store, a=b"0")
-    done = threading.Event()
+FORK_AMONG_THREADS = """
+import os, sys, threading
+from data_connector.feature_store import Stored, open_feature_store
 
-    def read() -> None:
-        while not done.is_set():
-            store.get_many(["a"])
+def read():
+    while not done.is_set():
+        store.get_many(["a"])
 
-    with ThreadPoolExecutor(1) as pool:
-        reading = pool.submit(read)
-        try:
-            for _ in range(20):
-                child = os.fork()
-                if not child:
-                    os._exit(0 if store.get_many(["a"])["a"].value == b"0" else 1)
-                assert os.waitpid(child, 0)[1] == 0
-        finally:
-            done.set()
-        reading.result()
+done = threading.Event()
+with open_feature_store(sys.argv[1]) as store:
+    store.put_many({"a": Stored(b"1", 0)})
+    reading = threading.Thread(target=read)
+    reading.start()
+    for _ in range(20):
+        child = os.fork()
+        if not child:
+            os._exit(0 if store.get_many(["a"])["a"].value == b"1" else 1)
+        assert os.waitpid(child, 0)[1] == 0
+    done.set()
+    reading.join()
+print("done")
+"""
+
+
+def test_a_fork_waits_for_the_calls_of_other_threads(url: str, python: Callable[..., str]) -> None:
+    assert python(FORK_AMONG_THREADS, url) == "done\n"
 
 
 keys = st.binary(min_size=1, max_size=3)
