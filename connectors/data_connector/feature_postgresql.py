@@ -1,7 +1,7 @@
 """A feature store in PostgreSQL 14 or later, through psycopg 3.
 
-A call is one statement, and so one round trip and one transaction, but for `replace_all`. A put is on the server's disk when
-it returns, as far as the server's `synchronous_commit` says so.
+A call is one statement, and so one round trip and one transaction, but for `replace_all`. A put is
+on the server's disk when it returns, as far as the server's `synchronous_commit` says so.
 """
 
 from __future__ import annotations
