@@ -90,6 +90,26 @@ class DiskFullError(WriteError):
         )
 
 
+class ConflictError(WriteError):
+    """Somebody else wrote first, and nothing was written; `keys` are the keys concerned."""
+
+    def __init__(self, message: str, *, keys: Iterable[str | bytes]) -> None:
+        self.keys = tuple(keys)
+        super().__init__(f"{message}; keys concerned: {listed(self.keys)}")
+
+
+class OutcomeUnknownError(SourceUnreachableError):
+    """The connection was lost in a write; if it was done, it left `version` behind."""
+
+    def __init__(self, message: str, *, version: int) -> None:
+        self.version = version
+        super().__init__(message)
+
+
+class StoreReplacedError(ConnectorError):
+    """The feature store was replaced, or begun to be, by somebody else in the meantime."""
+
+
 class ModelNotFoundError(ConnectorError):
     """The model store holds no such model, version or alias."""
 
@@ -107,7 +127,7 @@ def is_disk_full(error: BaseException) -> bool:
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
-def listed(names: Iterable[str], *, limit: int = 20) -> str:
+def listed(names: Iterable[str | bytes], *, limit: int = 20) -> str:
     """Names for a message: quoted, in order, the first `limit` of them."""
     names = list(names)
     if not names:

@@ -15,9 +15,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import redis
 import sqlalchemy as sa
 from hypothesis import settings
 from hypothesis.configuration import set_hypothesis_home_dir
+from redis_server import RedisServer, redis_server
 
 # The same examples in every run.
 settings.register_profile("hermetic", database=None, derandomize=True)
@@ -209,3 +211,18 @@ def killed() -> Callable[..., None]:
             assert arrived == "here\n", child.stderr.read()
 
     return run
+
+
+@pytest.fixture(scope="session")
+def redis_session() -> Iterator[RedisServer]:
+    """A Redis that lives as long as the tests, even if they are killed."""
+    with redis_server() as server:
+        yield server
+
+
+@pytest.fixture
+def redis_url(redis_session: RedisServer) -> str:
+    """The URL of an empty Redis."""
+    with redis.Redis(unix_socket_path=str(redis_session.socket)) as client:
+        client.flushall()
+    return redis_session.url

@@ -1,0 +1,112 @@
+"""A feature store in Redis: its refusals, and a server that crashes with and without its log."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+from redis_server import RedisServer, redis_server
+
+from data_connector.errors import (
+    ConflictError,
+    CorruptSourceError,
+    SourceUnreachableError,
+    UnsupportedSourceError,
+    WriteError,
+)
+from data_connector.feature_store import Stored, open_feature_store
+
+
+@pytest.fixture
+def client(redis_session: RedisServer, redis_url: str) -> Iterator[redis.Redis]:
+    """The server, past the library."""
+    with redis.Redis(unix_socket_path=str(redis_session.socket)) as opened:
+        yield opened
+
+
+def test_a_wrong_password_is_an_error_that_does_not_show_it() -> None:
+    with redis_server("--requirepass", "right") as server:
+        with open_feature_store(f"unix://:right@{server.socket}") as store:
+            assert "right" not in repr(store)
+        wrong = f"unix://:s3cr3t@{server.socket}"
+        for url in (wrong, server.url, f"{server.url}?password=s3cr3t"):
+            with pytest.raises(SourceUnreachableError, match="user and password") as caught:
+                open_feature_store(url)
+            assert "s3cr3t" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_a_server_that_is_not_there_is_an_error_at_once(tmp_path: Path) -> None:
+    with pytest.raises(SourceUnreachableError, match=r"none\.sock.*check host, port"):
+        open_feature_store(f"unix://{tmp_path}/none.sock")
+
+
+@pytest.mark.parametrize("url", ["redis://:s3cr3t@host/0?nonsense=1", "unix:///a.sock?db=x"])
+def test_a_url_that_is_wrong_is_refused_without_its_password(url: str) -> None:
+    with pytest.raises(UnsupportedSourceError, match="redis://user:password@") as caught:
+        open_feature_store(url)
+    assert "s3cr3t" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_keys_of_another_kind_or_format_are_refused(redis_url: str, client: redis.Redis) -> None:
+    client.set("{texts}:current", "text")
+    client.hset("{newer}:meta", "format", "2")
+    for name in ("texts", "newer"):
+        with pytest.raises(CorruptSourceError, match=f"'{name}'.*format 1.*another name="):
+            open_feature_store(redis_url, name=name)
+    client.hset("{features}:current", "a", "short")
+    with (
+        open_feature_store(redis_url) as store,
+        pytest.raises(CorruptSourceError, match="no version at key b'a'"),
+    ):
+        store.get_many(["a"])
+
+
+def test_databases_of_a_server_are_apart(redis_url: str) -> None:
+    with open_feature_store(redis_url) as store, open_feature_store(f"{redis_url}?db=1") as other:
+        store.put_many({"a": Stored(b"1", 0)})
+        assert other.get_many(["a"]) == {}
+
+
+def test_a_server_without_room_refuses_the_whole_put(redis_url: str, client: redis.Redis) -> None:
+    with open_feature_store(redis_url) as store:
+        version = store.put_many({"a": Stored(b"1", 0)})
+        client.config_set("maxmemory", 1)
+        try:
+            with pytest.raises(WriteError, match="nothing was written.*maxmemory"):
+                store.put_many({"a": Stored(b"2", version), "b": Stored(b"2", 0)})
+            with pytest.raises(WriteError, match="nothing was written.*maxmemory"):
+                store.replace_all([("c", b"3")])
+        finally:
+            client.config_set("maxmemory", 0)
+        assert {key: it.value for key, it in store.items()} == {b"a": b"1"}
+
+
+def test_a_server_that_is_killed_between_read_and_write_is_used_again() -> None:
+    with (
+        redis_server("--appendonly", "yes", "--appendfsync", "always") as server,
+        open_feature_store(server.url) as store,
+    ):
+        version = store.put_many({"a": Stored(b"1", 0), "b": Stored(b"1", 0)})
+        server.kill()
+        with pytest.raises(SourceUnreachableError, match="check host, port"):
+            store.get_many(["a"])
+        server.start()
+        # It has kept everything, and forgotten the script.
+        version = store.put_many({"a": Stored(b"2", version), "b": Stored(b"2", version)})
+        server.kill()
+        server.start()
+        version = store.put_many({"a": Stored(b"3", version)})
+        assert store.get_many(["a"]) == {"a": Stored(b"3", version)}
+
+
+def test_what_a_server_forgot_is_a_conflict_for_its_writers() -> None:
+    with redis_server() as server, open_feature_store(server.url) as store:
+        version = store.put_many({"a": Stored(b"1", 0)})
+        server.kill()
+        server.start()
+        assert store.get_many(["a"]) == {}
+        with pytest.raises(ConflictError):
+            store.put_many({"a": Stored(b"2", version)})
