@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -35,7 +35,8 @@ from data_connector.errors import (
     WriteError,
 )
 from data_connector.locations import DatabaseLocation
-from data_connector.sql import SqlBackend, execute, quoted
+from data_connector.sql import SqlBackend
+from data_connector.statements import execute, listed_names, quoted
 
 # Digits that a decimal keeps as a float (https://sqlite.org/datatype3.html, section 3.1).
 _EXACT_DIGITS = 15
@@ -180,20 +181,29 @@ class SqliteDialect:
             if lowered.count(name.lower()) > 1:
                 raise SchemaMismatchError("SQLite tells no case apart: rename one", column=name)
 
-    def insert(self, connection: sa.Connection, table: str, batch: pa.RecordBatch) -> None:
-        """Insert the rows by one `executemany`."""
-        if batch.num_rows == 0:
-            return
-        columns = [
-            _stored_values(array, field)
-            for array, field in zip(batch.columns, batch.schema, strict=True)
-        ]
-        names = ", ".join(quoted(name) for name in batch.schema.names)
-        marks = ", ".join("?" * len(columns))
-        connection.exec_driver_sql(
-            f"INSERT INTO {quoted(table)} ({names}) VALUES ({marks})",  # noqa: S608
-            list(zip(*columns, strict=True)),
-        )
+    @property
+    def row_order(self) -> str:
+        """A row's number, which counts up."""
+        return "rowid"
+
+    def lacks_key(self, error: BaseException) -> bool:
+        """Whether SQLite says so: it has no code for it."""
+        return "ON CONFLICT clause does not match" in str(error)
+
+    def insert(
+        self,
+        connection: sa.Connection,
+        table: str,
+        schema: pa.Schema,
+        batches: Iterator[pa.RecordBatch],
+    ) -> None:
+        """Insert the rows of each batch by one `executemany`."""
+        cursor = self.cursor(connection)
+        marks = ", ".join("?" * len(schema))
+        statement = f"INSERT INTO {quoted(table)} ({listed_names(schema.names)}) VALUES ({marks})"  # noqa: S608
+        for batch in batches:
+            columns = map(_stored_values, batch.columns, schema)
+            cursor.executemany(statement, zip(*columns, strict=True))
 
     def translate(self, error: Exception) -> ConnectorError:
         """By SQLite's result codes (https://sqlite.org/rescode.html)."""
@@ -280,5 +290,8 @@ def _stored_values(array: pa.Array, field: pa.Field) -> list[Any]:
         array = pc.binary_join_element_wise(array.cast(MICROSECONDS).cast(pa.string()), "Z", "")
     elif pa.types.is_temporal(kind) or pa.types.is_decimal(kind):
         array = array.cast(pa.string())
+    if not array.null_count and (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
+        numbers: list[Any] = array.to_numpy().tolist()  # five times as fast
+        return numbers
     values: list[Any] = array.to_pylist()
     return values
