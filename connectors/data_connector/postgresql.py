@@ -155,6 +155,13 @@ class PostgresqlDialect:
             if columns.count(name) > 1:
                 raise SchemaMismatchError("the data has it twice: rename one", column=name)
 
+    def staging(self, name: str, table: str, columns: Sequence[str]) -> str:
+        """A table with the columns' own types, which need not have a counterpart in Arrow."""
+        return (
+            f"CREATE TEMPORARY TABLE {quoted(name)} AS "  # noqa: S608
+            f"SELECT {listed_names(columns)} FROM {quoted(table)} LIMIT 0"
+        )
+
     @property
     def row_order(self) -> str:
         """A row's place in the table, which grows as long as none is deleted."""

@@ -66,6 +66,9 @@ class Dialect(Protocol):
     def check_names(self, names: Sequence[str]) -> None:
         """Raise `SchemaMismatchError` for a column or table name that cannot be kept."""
 
+    def staging(self, name: str, table: str, columns: Sequence[str]) -> str:
+        """The statement that makes a temporary table `name` for rows on their way into `table`."""
+
     @property
     def row_order(self) -> str:
         """The hidden column by which a new table's rows are in the order of their coming."""
@@ -160,8 +163,10 @@ class SqlBackend:
         self, connection: sa.Connection, table: str, stored: pa.Schema, order: Order
     ) -> Upsert:
         upsert = Upsert.of(table, stored.names, order.key)
+        execute(connection, self.dialect.staging(upsert.staging, table, stored.names))
         try:
-            upsert.begin(connection)
+            # It says now, and not after the rows, if there can be no merging.
+            execute(connection, f"EXPLAIN {upsert.merging}").close()
         except sa.exc.DBAPIError as error:
             if error.orig is not None and self.dialect.lacks_key(error.orig):
                 raise WriteError(

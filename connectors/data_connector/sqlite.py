@@ -114,15 +114,19 @@ class SqliteDialect:
 
     def describe(self, connection: sa.Connection, statement: str) -> pa.Schema:
         """The schema, from the types declared for the columns that the result comes from."""
-        # sqlite3 does not tell a result's declared types, but SQLite tells a view's.
+        result = execute(connection, f"{statement} LIMIT 0")
+        names = [column[0] for column in result.cursor.description]
+        result.close()
+        # sqlite3 does not tell a result's declared types, but SQLite tells a view's; it has
+        # other names for columns called TRUE or FALSE.
         view = f"described_{uuid4().hex}"
         execute(connection, f"CREATE TEMP VIEW {view} AS {statement}")
         try:
             # Rows of position, name, declared type and more.
             columns: Any = execute(connection, f"PRAGMA table_info({view})").all()
             fields = []
-            for _, name, declared, *_ in columns:
-                kind = declared_type(declared) or _first_type(connection, view, name)
+            for name, (_, viewed, declared, *_) in zip(names, columns, strict=True):
+                kind = declared_type(declared) or _first_type(connection, view, viewed)
                 fields.append(pa.field(name, kind))
             return pa.schema(fields)
         finally:
@@ -180,6 +184,10 @@ class SqliteDialect:
         for name in columns:
             if lowered.count(name.lower()) > 1:
                 raise SchemaMismatchError("SQLite tells no case apart: rename one", column=name)
+
+    def staging(self, name: str, table: str, columns: Sequence[str]) -> str:  # noqa: ARG002
+        """A table without types: the merge converts the values. A SELECT loses some names."""
+        return f"CREATE TEMPORARY TABLE {quoted(name)} ({listed_names(columns)})"
 
     @property
     def row_order(self) -> str:

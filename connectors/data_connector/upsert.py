@@ -29,18 +29,6 @@ class Upsert:
         staging = f"staged_{uuid4().hex}"
         return cls(table=table, columns=tuple(columns), key=tuple(key), staging=staging)
 
-    def begin(self, connection: sa.Connection) -> None:
-        """Make the staging table, with the types of the target's columns.
-
-        Where there can be no merging, the database's error comes now, and not after the rows.
-        """
-        execute(
-            connection,
-            f"CREATE TEMPORARY TABLE {self.staging} AS "  # noqa: S608
-            f"SELECT {listed_names(self.columns)} FROM {quoted(self.table)} WHERE 1 = 0",
-        )
-        execute(connection, f"EXPLAIN {self.merging}").close()
-
     @property
     def merging(self) -> str:
         """The statement that inserts what is staged, or updates what is there."""
@@ -50,11 +38,13 @@ class Upsert:
             for name in self.columns
             if name not in self.key
         )
-        # Without a WHERE, SQLite would take the ON for a join's.
+        # By another name, since a table may be called `excluded`; with a WHERE, without which
+        # SQLite would take the ON for a join's.
         return (
-            f"INSERT INTO {quoted(self.table)} ({names}) SELECT {names} FROM {self.staging} "  # noqa: S608
-            f"WHERE 1 = 1 ON CONFLICT ({listed_names(self.key)}) "
-            + (f"DO UPDATE SET {changes}" if changes else "DO NOTHING")
+            f"INSERT INTO {quoted(self.table)} AS target ({names}) "  # noqa: S608
+            f"SELECT {names} FROM {self.staging} WHERE 1 = 1 "
+            f"ON CONFLICT ({listed_names(self.key)}) DO "
+            + (f"UPDATE SET {changes}" if changes else "NOTHING")
         )
 
     @property
