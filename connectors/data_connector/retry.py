@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
+from time import sleep
 from typing import TypeVar
 
 from data_connector.errors import AccessDeniedError, ConnectorError, SourceUnreachableError
@@ -42,6 +42,6 @@ def again(
             if not harmless(error):
                 raise
             LOGGER.warning("trying again in %.1f s, %d tries left: %s", pause, left, error)
-        time.sleep(pause)
+        sleep(pause)
         pause = min(2 * pause, LONGEST_PAUSE)
     return attempt()
