@@ -42,8 +42,9 @@ Contender = tuple[Callable[[], object], int]
 def bench_load(*, url: str, quick: bool) -> list[Result]:
     """Our rows a second into a new table, and how many times those of the best peer they are.
 
-    The drivers have their rows ready, as COPY's bytes and as Python's tuples, and only send them;
-    we start from Arrow and pandas from a DataFrame. All connect, replace the table and commit.
+    The drivers have their rows ready, as COPY's bytes (the binary ones are ours) and as Python's
+    tuples, and only send them; we start from Arrow, and pandas from a DataFrame. All connect,
+    replace the table and commit.
 
     Args:
         url: of a PostgreSQL database whose table `payments` may be replaced.
