@@ -12,7 +12,10 @@ from data_connector.locations import DatabaseLocation, FileLocation
 if TYPE_CHECKING:
     import pyarrow as pa
 
-IfExists = Literal["fail", "append", "replace"]
+    from data_connector.observe import Watched
+    from data_connector.streams import OwningReader
+
+IfExists = Literal["fail", "append", "replace", "upsert"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,6 +34,9 @@ class Capabilities:
     keeps_bytes: bool
     """Holds columns of bytes, and not text alone."""
 
+    upserts: bool
+    """Updates rows by their key; otherwise `load` refuses `upsert`."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Request:
@@ -43,6 +49,16 @@ class Request:
     batch_rows: int
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Order:
+    """Where to write, and what becomes of the rows there."""
+
+    table: str | None
+    if_exists: IfExists
+    key: tuple[str, ...]
+    """The columns that tell rows apart; none unless `if_exists` is `upsert`."""
+
+
 class Backend(Protocol):
     """One kind of source and target, opened on one location."""
 
@@ -53,10 +69,10 @@ class Backend(Protocol):
     def tables(self) -> list[str]:
         """The names of the tables and views there, sorted."""
 
-    def fetch(self, request: Request) -> pa.RecordBatchReader:
+    def fetch(self, request: Request) -> OwningReader:
         """A reader whose batches have at most `request.batch_rows` rows."""
 
-    def load(self, data: pa.RecordBatchReader, table: str | None, if_exists: IfExists) -> int:
+    def load(self, data: Watched, order: Order) -> int:
         """Write all rows or none; how many."""
 
 

@@ -29,6 +29,10 @@ class SourceUnreachableError(ConnectorError):
     """The server refused, did not answer, or the source is locked by another process."""
 
 
+class AccessDeniedError(SourceUnreachableError):
+    """The server answered, and refused the user or the password: trying again does not help."""
+
+
 class CorruptSourceError(ConnectorError):
     """The source is there, but is not what it should be: damaged, cut short, another format."""
 
@@ -69,6 +73,10 @@ class TargetExistsError(ConnectorError):
 
 class WriteError(ConnectorError):
     """The target refused the rows; it is as it was before."""
+
+
+class CommitUnknownError(ConnectorError):
+    """The connection was lost at the commit: the target has all of the rows, or is as before."""
 
 
 class DiskFullError(WriteError):

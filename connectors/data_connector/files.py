@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from data_connector.arrow_types import append_schema, cast_batch
 from data_connector.atomic import written_whole
-from data_connector.backends import Capabilities, IfExists, Request, choose_table
+from data_connector.backends import Capabilities, Order, Request, choose_table
 from data_connector.errors import (
     ColumnNotFoundError,
     CorruptSourceError,
@@ -23,6 +23,7 @@ from data_connector.errors import (
     UnsupportedSourceError,
 )
 from data_connector.locations import FileLocation
+from data_connector.observe import Watched
 from data_connector.streams import OwningReader
 
 # Rows held at a time while a file is copied to be appended to.
@@ -95,6 +96,7 @@ class FileBackend:
             queries=False,
             keeps_types=self.format.keeps_types,
             keeps_bytes=self.format.keeps_bytes,
+            upserts=False,
         )
 
     def tables(self) -> list[str]:
@@ -103,7 +105,7 @@ class FileBackend:
             raise SourceNotFoundError(f"no file or folder {self.path}: check the path")
         return [self.path.name.split(".")[0]]
 
-    def fetch(self, request: Request) -> pa.RecordBatchReader:
+    def fetch(self, request: Request) -> OwningReader:
         """A reader over the file; its beginning or its footer is read at once."""
         choose_table(self.tables(), request.table)
         with self._read_errors():
@@ -117,8 +119,9 @@ class FileBackend:
             schema = pa.schema([schema.field(name) for name in request.columns])
         return OwningReader(schema, self._batches(schema, request.batch_rows))
 
-    def load(self, data: pa.RecordBatchReader, table: str | None, if_exists: IfExists) -> int:
+    def load(self, data: Watched, order: Order) -> int:
         """Write a new file aside and rename it; to append copies what is there."""
+        table, if_exists = order.table, order.if_exists
         if table is not None and table != self.path.name.split(".")[0]:
             raise UnsupportedSourceError(f"{self.path} is one table: leave out table={table!r}")
         if self.path.is_dir():
@@ -126,21 +129,14 @@ class FileBackend:
         if if_exists == "fail" and self.path.exists():
             raise TargetExistsError(f"{self.path} exists: give if_exists='append' or 'replace'")
         self._check_storable(data.schema)
-        rows = 0
-
-        def counted() -> Iterator[pa.RecordBatch]:
-            nonlocal rows
-            for batch in data:
-                rows += batch.num_rows
-                yield batch
-
-        schema, batches = data.schema, counted()
+        schema: pa.Schema = data.schema
+        batches: Iterator[pa.RecordBatch] = data
         if if_exists == "append" and self.path.exists():
             schema = self._schema_there(schema)
             batches = self._appended(schema, batches)
         with written_whole(self.path, replace=if_exists != "fail") as file:
             self.format.write(file, batches, schema)
-        return rows
+        return data.rows
 
     def _schema_there(self, data: pa.Schema) -> pa.Schema:
         """The file's schema, which can take the data."""

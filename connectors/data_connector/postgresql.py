@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import psycopg
 import pyarrow as pa
-import pyarrow.csv
 import sqlalchemy as sa
 
 from data_connector import arrow_types
 from data_connector.arrow_types import ANY_DECIMAL, MICROSECONDS, UTC_MICROSECONDS, decimal_type
 from data_connector.errors import (
+    AccessDeniedError,
     ConnectorError,
     DiskFullError,
     QueryError,
@@ -26,16 +25,29 @@ from data_connector.errors import (
     WriteError,
 )
 from data_connector.locations import DatabaseLocation
-from data_connector.sql import SqlBackend, execute, quoted, undescribed
+from data_connector.postgresql_copy import binary, csv, is_written
+from data_connector.sql import SqlBackend, undescribed
+from data_connector.statements import execute, listed_names, quoted
 
-# Seconds to wait for a server that does not answer; `?connect_timeout=` in the URL overrules it.
-_CONNECT_TIMEOUT = 10
+# libpq's parameters, each of which the URL can overrule.
+_PARAMETERS = {
+    "connect_timeout": 10,  # seconds, for a server that does not answer
+    # A server that has gone without a word is given up within a minute: libpq would wait for hours.
+    "keepalives_idle": 30,  # seconds
+    "keepalives_interval": 10,  # seconds
+    "keepalives_count": 3,
+    "client_encoding": "utf8",  # Arrow's, whatever the database's
+}
+
+# To wait for another transaction, unless the role, the database or the URL's options say how long.
+_LOCK_TIMEOUT = "60s"
 
 # Longer names are cut short by the server, without a word (NAMEDATALEN - 1).
 _LONGEST_NAME = 63  # bytes
 
 # A refused connection has no SQLSTATE; its message is the server's own.
 _NO_DATABASE = re.compile(r'database ".*" does not exist')
+_NO_ACCESS = re.compile(r"authentication failed|no password supplied|role \".*\" does not exist")
 
 # By the types' object identifiers, which are fixed (src/include/catalog/pg_type.dat).
 _NUMERIC = 1700
@@ -77,17 +89,19 @@ class PostgresqlDialect:
 
     def engine(self, *, create: bool) -> sa.Engine:  # noqa: ARG002 - databases are made by hand
         """An engine that waits for an absent server only so long."""
-        options = (
-            {}
-            if "connect_timeout" in self.location.url.query
-            else {"connect_timeout": _CONNECT_TIMEOUT}
-        )
+        given = self.location.url.query
+        options = {name: value for name, value in _PARAMETERS.items() if name not in given}
         return sa.create_engine(self.location.url, poolclass=sa.NullPool, connect_args=options)
 
     def begin(self, connection: sa.Connection, *, write: bool) -> None:
         """Set up the transaction that the driver begins by itself."""
         if not write:
             execute(connection, "SET TRANSACTION READ ONLY")
+        execute(
+            connection,
+            f"SELECT set_config('lock_timeout', '{_LOCK_TIMEOUT}', true) "
+            "WHERE current_setting('lock_timeout') = '0'",
+        ).close()
         # Else every time would come with the server's zone, and cost a look-up.
         execute(connection, "SET LOCAL TIME ZONE 'UTC'")
 
@@ -141,23 +155,39 @@ class PostgresqlDialect:
             if columns.count(name) > 1:
                 raise SchemaMismatchError("the data has it twice: rename one", column=name)
 
-    def insert(self, connection: sa.Connection, table: str, batch: pa.RecordBatch) -> None:
-        """Copy the rows in, as CSV that Arrow writes."""
-        columns = [
-            _copied(array, field) for array, field in zip(batch.columns, batch.schema, strict=True)
-        ]
-        text = io.BytesIO()
-        # Text is quoted, NULL is not: so COPY tells an empty text from NULL.
-        pyarrow.csv.write_csv(
-            pa.RecordBatch.from_arrays(columns, names=batch.schema.names),
-            text,
-            pyarrow.csv.WriteOptions(include_header=False, quoting_style="needed"),
+    def staging(self, name: str, table: str, columns: Sequence[str]) -> str:
+        """A table with the columns' own types, which need not have a counterpart in Arrow."""
+        return (
+            f"CREATE TEMPORARY TABLE {quoted(name)} AS "  # noqa: S608
+            f"SELECT {listed_names(columns)} FROM {quoted(table)} LIMIT 0"
         )
-        names = ", ".join(quoted(name) for name in batch.schema.names)
-        statement = f"COPY {quoted(table)} ({names}) FROM STDIN (FORMAT csv)"
-        cursor = connection.connection.cursor()
-        with cursor.copy(statement) as copy:
-            copy.write(text.getbuffer())
+
+    @property
+    def row_order(self) -> str:
+        """A row's place in the table, which grows as long as none is deleted."""
+        return "ctid"
+
+    def lacks_key(self, error: BaseException) -> bool:
+        """Whether it is the error `invalid_column_reference`."""
+        return getattr(error, "sqlstate", None) == "42P10"
+
+    def insert(
+        self,
+        connection: sa.Connection,
+        table: str,
+        schema: pa.Schema,
+        batches: Iterator[pa.RecordBatch],
+    ) -> None:
+        """Write all rows by one COPY."""
+        cursor: Any = connection.connection.cursor()
+        names = listed_names(schema.names)
+        cursor.execute(f"SELECT {names} FROM {quoted(table)} LIMIT 0")  # noqa: S608
+        there = [column.type_code for column in cursor.description]
+        in_binary = all(map(is_written, there, schema.types))
+        form, pieces = ("binary", binary(batches)) if in_binary else ("csv", csv(batches))
+        with cursor.copy(f"COPY {quoted(table)} ({names}) FROM STDIN (FORMAT {form})") as copy:
+            for piece in pieces:
+                copy.write(piece)
 
     def translate(self, error: Exception) -> ConnectorError:
         """By SQLSTATE (https://www.postgresql.org/docs/current/errcodes-appendix.html)."""
@@ -173,17 +203,27 @@ class PostgresqlDialect:
             )
         if state in ("3D000", "3F000") or (not state and _NO_DATABASE.search(message)):
             return SourceNotFoundError(f"no such database: {self.location}: {message}")
-        if isinstance(error, psycopg.OperationalError) and state[:2] in (
-            "",
-            "08",
-            "28",
-            "53",
-            "57",
-        ):
-            return SourceUnreachableError(
-                f"cannot use {self.location}: {message}; check host, port, user and password"
+        if state == "57014":
+            return QueryError(
+                f"{self.location} gave up: {message}; ask for less, or raise a timeout with "
+                "?options=-c%20statement_timeout%3D60s in the URL"
             )
-        if state[:2] == "23" or (state[:2] == "22" and context.startswith("COPY")):
+        if state == "55P03" or state[:2] == "40":
+            return SourceUnreachableError(
+                f"{self.location} is in use by another transaction: {message}; let it end, or wait "
+                "longer with ?options=-c%20lock_timeout%3D10min in the URL"
+            )
+        if state[:2] == "28" or (not state and _NO_ACCESS.search(message)):
+            return AccessDeniedError(
+                f"cannot use {self.location}: {message}; check user and password"
+            )
+        if isinstance(error, psycopg.OperationalError) and state[:2] in ("", "08", "53", "57"):
+            return SourceUnreachableError(
+                f"cannot use {self.location}: {message}; check host, port, and that the server runs"
+            )
+        # A constraint, two rows of what the server takes for the same key, or a value in a COPY.
+        refused = state[:2] == "23" or state == "21000"
+        if refused or (state[:2] == "22" and context.startswith("COPY")):
             return WriteError(
                 f"{self.location} refused the rows, none was written: {message}{where}"
             )
@@ -200,17 +240,3 @@ def _field(column: Any) -> pa.Field:
     if kind is None:
         return undescribed(column.name, column.type_display)
     return pa.field(column.name, kind)
-
-
-def _copied(array: pa.Array, field: pa.Field) -> pa.Array:
-    """The column as the text that COPY reads."""
-    if pa.types.is_decimal(field.type):
-        return array.cast(pa.string())
-    if pa.types.is_binary(field.type):
-        return pa.array(
-            [None if v is None else f"\\x{v.hex()}" for v in array.to_pylist()], pa.string()
-        )
-    if field.type == UTC_MICROSECONDS:
-        # The session's zone is UTC, and a cast with a zone takes ten times as long.
-        return array.cast(MICROSECONDS)
-    return array

@@ -11,15 +11,21 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from data_connector.arrow_types import append_schema, cast_batch, check_years
-from data_connector.backends import Capabilities, IfExists, Request, choose_table
+from data_connector.backends import Capabilities, Order, Request, choose_table
 from data_connector.errors import (
     ColumnNotFoundError,
+    CommitUnknownError,
     ConnectorError,
     SchemaMismatchError,
     TargetExistsError,
+    WriteError,
+    listed,
 )
 from data_connector.locations import DatabaseLocation
+from data_connector.observe import Watched
+from data_connector.statements import check_characters, execute, listed_names, quoted
 from data_connector.streams import OwningReader
+from data_connector.upsert import Upsert, check_key, check_no_null
 
 
 class Dialect(Protocol):
@@ -60,8 +66,24 @@ class Dialect(Protocol):
     def check_names(self, names: Sequence[str]) -> None:
         """Raise `SchemaMismatchError` for a column or table name that cannot be kept."""
 
-    def insert(self, connection: sa.Connection, table: str, batch: pa.RecordBatch) -> None:
-        """Write a batch of stored types into the table, by the driver's fastest way."""
+    def staging(self, name: str, table: str, columns: Sequence[str]) -> str:
+        """The statement that makes a temporary table `name` for rows on their way into `table`."""
+
+    @property
+    def row_order(self) -> str:
+        """The hidden column by which a new table's rows are in the order of their coming."""
+
+    def lacks_key(self, error: BaseException) -> bool:
+        """Whether the driver's error says that no unique index is on the columns of ON CONFLICT."""
+
+    def insert(
+        self,
+        connection: sa.Connection,
+        table: str,
+        schema: pa.Schema,
+        batches: Iterator[pa.RecordBatch],
+    ) -> None:
+        """Write batches of stored types into the table, by the driver's fastest way."""
 
     def translate(self, error: Exception) -> ConnectorError:
         """The driver's error in this library's words; secrets are taken out later."""
@@ -69,6 +91,10 @@ class Dialect(Protocol):
 
 # What `Dialect.to_array` may raise.
 MISFITS = (pa.ArrowException, ValueError, TypeError, OverflowError, ArithmeticError)
+
+
+# Rows that are turned into the driver's form at once, however long the batches are.
+_ROWS_AT_A_TIME = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +107,16 @@ class SqlBackend:
     @property
     def capabilities(self) -> Capabilities:
         """What all databases can do."""
-        return Capabilities(many_tables=True, queries=True, keeps_types=True, keeps_bytes=True)
+        return Capabilities(
+            many_tables=True, queries=True, keeps_types=True, keeps_bytes=True, upserts=True
+        )
 
     def tables(self) -> list[str]:
         """The tables and views of the default schema."""
         with self._translated(), self._connected(create=False) as connection:
             return table_names(connection)
 
-    def fetch(self, request: Request) -> pa.RecordBatchReader:
+    def fetch(self, request: Request) -> OwningReader:
         """A reader over a server-side cursor, which holds the connection."""
         with ExitStack() as resources, self._translated():
             connection = resources.enter_context(self._connected(create=False))
@@ -110,23 +138,55 @@ class SqlBackend:
         batches = self._batches(cursor, request.batch_rows, columns, schema)
         return OwningReader(schema, batches, release)
 
-    def load(self, data: pa.RecordBatchReader, table: str | None, if_exists: IfExists) -> int:
+    def load(self, data: Watched, order: Order) -> int:
         """Write all rows in one transaction with the table's creation."""
+        table = order.table
         assert table is not None  # noqa: S101 - `load` sees to it
+        check_characters([table, *data.schema.names])
         self.dialect.check_names([table, *data.schema.names])
         stored = self._stored_schema(data.schema)
-        rows = 0
+        check_key(order.key, stored.names)
         with self._translated(), self._connected(create=True) as connection:
             self.dialect.begin(connection, write=True)
-            stored = self._prepare(connection, table, stored, if_exists)
-            # The source's own errors pass through untouched: they are not this database's.
-            for batch in data:
-                batch = cast_batch(batch, stored)
-                check_years(batch)
-                self.dialect.insert(connection, table, batch)
-                rows += batch.num_rows
+            stored = self._prepare(connection, table, stored, order)
+            batches = _storable(data, stored, order.key)
+            if order.key:
+                upsert = self._begun(connection, table, stored, order)
+                self.dialect.insert(connection, upsert.staging, stored, batches)
+                upsert.merge(connection, row_order=self.dialect.row_order)
+            else:
+                self.dialect.insert(connection, table, stored, batches)
+            self._commit(connection)
+        return data.rows
+
+    def _begun(
+        self, connection: sa.Connection, table: str, stored: pa.Schema, order: Order
+    ) -> Upsert:
+        upsert = Upsert.of(table, stored.names, order.key)
+        execute(connection, self.dialect.staging(upsert.staging, table, stored.names))
+        try:
+            # It says now, and not after the rows, if there can be no merging.
+            execute(connection, f"EXPLAIN {upsert.merging}").close()
+        except sa.exc.DBAPIError as error:
+            if error.orig is not None and self.dialect.lacks_key(error.orig):
+                raise WriteError(
+                    f"table {table!r} has no unique index on the key {listed(order.key)}, by "
+                    f"which to find the rows to update: run {upsert.indexing}"
+                ) from None
+            raise
+        return upsert
+
+    def _commit(self, connection: sa.Connection) -> None:
+        try:
             connection.commit()
-        return rows
+        except sa.exc.DBAPIError as error:
+            if not error.connection_invalidated:
+                raise
+            raise CommitUnknownError(
+                f"{self.dialect.location} was lost before it answered the commit: it has all of "
+                "the rows or none of them; look before you load them again, or use "
+                "if_exists='upsert'"
+            ) from None
 
     @contextmanager
     def transaction(self, *, write: bool) -> Iterator[sa.Connection]:
@@ -217,25 +277,38 @@ class SqlBackend:
         return pa.schema(fields)
 
     def _prepare(
-        self, connection: sa.Connection, table: str, stored: pa.Schema, if_exists: IfExists
+        self, connection: sa.Connection, table: str, stored: pa.Schema, order: Order
     ) -> pa.Schema:
         """The types to write, with the table there to take them."""
         exists = table in table_names(connection)
-        if exists and if_exists == "fail":
+        if exists and order.if_exists == "fail":
             raise TargetExistsError(
                 f"table {table!r} exists in {self.dialect.location}: "
                 "give if_exists='append' or 'replace'"
             )
-        if exists and if_exists == "append":
+        if exists and order.if_exists in ("append", "upsert"):
             target = self.dialect.describe(connection, f"SELECT * FROM {quoted(table)}")  # noqa: S608
             return append_schema(stored, target)
         if exists:
             execute(connection, f"DROP TABLE {quoted(table)}")
-        columns = (
-            f"{quoted(field.name)} {self.dialect.declaration(field.type)}" for field in stored
-        )
-        execute(connection, f"CREATE TABLE {quoted(table)} ({', '.join(columns)})")
+        parts = [f"{quoted(field.name)} {self.dialect.declaration(field.type)}" for field in stored]
+        if order.key:
+            parts.append(f"PRIMARY KEY ({listed_names(order.key)})")
+        execute(connection, f"CREATE TABLE {quoted(table)} ({', '.join(parts)})")
         return stored
+
+
+def _storable(data: Watched, stored: pa.Schema, key: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """The rows in the types to write, and not too many at a time."""
+    row = 0
+    # The source's own errors pass through untouched: they are not this database's.
+    for given in data:
+        for start in range(0, given.num_rows, _ROWS_AT_A_TIME):
+            batch = cast_batch(given.slice(start, _ROWS_AT_A_TIME), stored)
+            check_years(batch)
+            check_no_null(key, batch, row)
+            row += batch.num_rows
+            yield batch
 
 
 def _readable(described: pa.Schema, names: Sequence[str] | None) -> list[int]:
@@ -275,16 +348,6 @@ def misfit(
 def undescribed(name: str, declared: str) -> pa.Field:
     """A column whose declared type has no counterpart in Arrow: an error once it is read."""
     return pa.field(name, pa.null(), metadata={"declared": declared})
-
-
-def execute(connection: sa.Connection, statement: str) -> sa.CursorResult[Any]:
-    """The result of a statement that holds no parameters, whatever % and : stand in it."""
-    return connection.execution_options(no_parameters=True).exec_driver_sql(statement)
-
-
-def quoted(name: str) -> str:
-    """An identifier as the SQL standard quotes it."""
-    return '"' + name.replace('"', '""') + '"'
 
 
 def table_names(connection: sa.Connection) -> list[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -35,7 +35,12 @@ from data_connector.errors import (
     WriteError,
 )
 from data_connector.locations import DatabaseLocation
-from data_connector.sql import SqlBackend, execute, quoted
+from data_connector.sql import SqlBackend
+from data_connector.statements import execute, listed_names, quoted
+
+# More rows in a statement gain nothing; more values were too many for SQLite before 3.32.
+_ROWS_A_STATEMENT = 50
+_MOST_VALUES = 999
 
 # Digits that a decimal keeps as a float (https://sqlite.org/datatype3.html, section 3.1).
 _EXACT_DIGITS = 15
@@ -113,15 +118,19 @@ class SqliteDialect:
 
     def describe(self, connection: sa.Connection, statement: str) -> pa.Schema:
         """The schema, from the types declared for the columns that the result comes from."""
-        # sqlite3 does not tell a result's declared types, but SQLite tells a view's.
+        result = execute(connection, f"{statement} LIMIT 0")
+        names = [column[0] for column in result.cursor.description]
+        result.close()
+        # sqlite3 does not tell a result's declared types, but SQLite tells a view's; it has
+        # other names for columns called TRUE or FALSE.
         view = f"described_{uuid4().hex}"
         execute(connection, f"CREATE TEMP VIEW {view} AS {statement}")
         try:
             # Rows of position, name, declared type and more.
             columns: Any = execute(connection, f"PRAGMA table_info({view})").all()
             fields = []
-            for _, name, declared, *_ in columns:
-                kind = declared_type(declared) or _first_type(connection, view, name)
+            for name, (_, viewed, declared, *_) in zip(names, columns, strict=True):
+                kind = declared_type(declared) or _first_type(connection, view, viewed)
                 fields.append(pa.field(name, kind))
             return pa.schema(fields)
         finally:
@@ -180,20 +189,42 @@ class SqliteDialect:
             if lowered.count(name.lower()) > 1:
                 raise SchemaMismatchError("SQLite tells no case apart: rename one", column=name)
 
-    def insert(self, connection: sa.Connection, table: str, batch: pa.RecordBatch) -> None:
-        """Insert the rows by one `executemany`."""
-        if batch.num_rows == 0:
-            return
-        columns = [
-            _stored_values(array, field)
-            for array, field in zip(batch.columns, batch.schema, strict=True)
-        ]
-        names = ", ".join(quoted(name) for name in batch.schema.names)
-        marks = ", ".join("?" * len(columns))
-        connection.exec_driver_sql(
-            f"INSERT INTO {quoted(table)} ({names}) VALUES ({marks})",  # noqa: S608
-            list(zip(*columns, strict=True)),
-        )
+    def staging(self, name: str, table: str, columns: Sequence[str]) -> str:  # noqa: ARG002
+        """A table without types: the merge converts the values. A SELECT loses some names."""
+        return f"CREATE TEMPORARY TABLE {quoted(name)} ({listed_names(columns)})"
+
+    @property
+    def row_order(self) -> str:
+        """A row's number, which counts up."""
+        return "rowid"
+
+    def lacks_key(self, error: BaseException) -> bool:
+        """Whether SQLite says so: it has no code for it."""
+        return "ON CONFLICT clause does not match" in str(error)
+
+    def insert(
+        self,
+        connection: sa.Connection,
+        table: str,
+        schema: pa.Schema,
+        batches: Iterator[pa.RecordBatch],
+    ) -> None:
+        """Insert many rows by each statement, which takes less than half as long as one by one."""
+        cursor = self.cursor(connection)
+        width = len(schema)
+        step = width * max(1, min(_ROWS_A_STATEMENT, _MOST_VALUES // width))
+        into = f"INSERT INTO {quoted(table)} ({listed_names(schema.names)}) VALUES "  # noqa: S608
+        row = f"({', '.join('?' * width)})"
+        rows = ", ".join([row] * (step // width))
+        for batch in batches:
+            values: list[Any] = [None] * (width * batch.num_rows)  # row by row
+            for index, (array, field) in enumerate(zip(batch.columns, schema, strict=True)):
+                values[index::width] = _stored_values(array, field)
+            rest = len(values) - len(values) % step
+            cursor.executemany(into + rows, (values[at : at + step] for at in range(0, rest, step)))
+            cursor.executemany(
+                into + row, (values[at : at + width] for at in range(rest, len(values), width))
+            )
 
     def translate(self, error: Exception) -> ConnectorError:
         """By SQLite's result codes (https://sqlite.org/rescode.html)."""
@@ -280,5 +311,8 @@ def _stored_values(array: pa.Array, field: pa.Field) -> list[Any]:
         array = pc.binary_join_element_wise(array.cast(MICROSECONDS).cast(pa.string()), "Z", "")
     elif pa.types.is_temporal(kind) or pa.types.is_decimal(kind):
         array = array.cast(pa.string())
+    if not array.null_count and (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
+        numbers: list[Any] = array.to_numpy().tolist()  # five times as fast
+        return numbers
     values: list[Any] = array.to_pylist()
     return values

@@ -33,6 +33,10 @@ class OwningReader(ipc.RecordBatchStreamReader):  # type: ignore[misc]  # pyarro
         self._pipe = _Pipe(schema, batches, release)
         super().__init__(self._pipe)
 
+    def through(self, wrap: Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]) -> None:
+        """Read on through `wrap`, whose `close` is called in place of the batches' own."""
+        self._pipe.batches = wrap(self._pipe.batches)
+
     def close(self) -> None:
         """Release the source. Reading on raises `ValueError`."""
         self._pipe.close()
@@ -46,7 +50,7 @@ class _Pipe(io.RawIOBase):
         self, schema: pa.Schema, batches: Iterator[pa.RecordBatch], release: Callable[[], None]
     ) -> None:
         self._release: Callable[[], None] | None = release
-        self._batches = batches
+        self.batches = batches
         self._buffer = io.BytesIO(schema.serialize())
         self._written = io.BytesIO()
         self._writer = ipc.new_stream(self._written, schema)
@@ -65,7 +69,7 @@ class _Pipe(io.RawIOBase):
 
     def _next_message(self, size: int) -> bytes:
         try:
-            batch = next(self._batches, None)
+            batch = next(self.batches, None)
         except BaseException:
             self._let_go()
             raise
@@ -83,7 +87,7 @@ class _Pipe(io.RawIOBase):
         release, self._release = self._release, None
         if release is None:
             return
-        self._batches, batches = iter(()), self._batches
+        self.batches, batches = iter(()), self.batches
         close: Any = getattr(batches, "close", None)
         try:
             if close is not None:
@@ -96,6 +100,11 @@ class _Pipe(io.RawIOBase):
         if not self.closed:
             super().close()
             self._let_go()
+
+
+def can_be_read_again(data: Any) -> bool:
+    """Whether `as_reader` yields all rows each time; streams are known to yield them only once."""
+    return isinstance(data, pa.Table | pa.RecordBatch)
 
 
 def as_reader(data: Any, *, batch_rows: int) -> pa.RecordBatchReader:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, get_args
 
-from data_connector.backends import IfExists, Request, open_backend
-from data_connector.errors import UnsupportedSourceError
-from data_connector.locations import parse
+from data_connector.backends import Backend, IfExists, Order, Request, open_backend
+from data_connector.errors import CommitUnknownError, ConnectorError, UnsupportedSourceError
+from data_connector.locations import DatabaseLocation, FileLocation, parse
+from data_connector.observe import Progress, Watched
+from data_connector.retry import again, passes
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -27,6 +29,8 @@ def fetch(
     columns: Sequence[str] | None = None,
     batch_rows: int = BATCH_ROWS,
     schema: pa.Schema | None = None,
+    retries: int = 0,
+    progress: Progress | None = None,
 ) -> pa.RecordBatchReader:
     """A reader over the rows of a table, a query's result, or a file.
 
@@ -44,6 +48,11 @@ def fetch(
         batch_rows: most rows in a batch.
         schema: the columns' types, for CSV, which knows none; otherwise they are guessed from the
             file's beginning. It names every column of the file.
+        retries: how often to try again, with growing pauses from 0.5 s on, while the source cannot
+            be reached or is locked. The first batch is then read at once; after it nothing is
+            tried again, since rows were given out already.
+        progress: called after each batch with the rows and bytes so far, as
+            `data_connector.progress.progress_bar` gives it.
 
     Returns:
         A reader whose schema is the source's declared one. Times with a zone are
@@ -55,7 +64,9 @@ def fetch(
         ValueError: the arguments contradict each other.
     """
     _check_request(table=table, query=query, columns=columns, batch_rows=batch_rows)
-    backend = open_backend(parse(source))
+    _check_retries(retries)
+    location = parse(source)
+    backend = open_backend(location)
     if query is not None and not backend.capabilities.queries:
         raise UnsupportedSourceError("files answer no query=: fetch columns, or use a database")
     if schema is not None and backend.capabilities.keeps_types:
@@ -67,7 +78,24 @@ def fetch(
         schema=schema,
         batch_rows=batch_rows,
     )
-    return backend.fetch(request)
+
+    def attempt() -> pa.RecordBatchReader:
+        reader = backend.fetch(request)
+
+        def watch(batches: Iterator[pa.RecordBatch]) -> Watched:
+            watched = Watched("fetched", location, reader.schema, batches, progress)
+            if retries:
+                watched.read_ahead()
+            return watched
+
+        try:
+            reader.through(watch)
+        except BaseException:
+            reader.close()
+            raise
+        return reader
+
+    return again(attempt, retries=retries, harmless=passes)
 
 
 def load(
@@ -76,6 +104,9 @@ def load(
     *,
     table: str | None = None,
     if_exists: IfExists = "fail",
+    key: Sequence[str] = ("transaction_id",),
+    retries: int = 0,
+    progress: Progress | None = None,
 ) -> int:
     """How many rows were written into a database's table or a file: all of them, or an error.
 
@@ -83,29 +114,47 @@ def load(
     with the rows. A file is written aside in its folder and renamed, so that nobody ever reads
     half of one.
 
+    `upsert` updates the rows whose key is there and inserts the others, so that the same load
+    again changes nothing. A table that it creates has the key as its primary key.
+
     Args:
         data: a table or a reader; a reader is consumed batch by batch, and closed.
         target: as the source of `fetch`; not a folder.
         table: the table's name; required for a database.
         if_exists: what to do with a table or file that is there: `fail`, `append` rows of the same
-            columns (in any order, of types that fit), or `replace` it.
+            columns (in any order, of types that fit), `replace` it, or `upsert`, which only
+            databases can.
+        key: for `upsert`, the columns that tell rows apart.
+        retries: how often to try again, with growing pauses from 0.5 s on, while the target cannot
+            be reached or is locked. Rows are never loaded twice: a reader is not tried again once
+            it was read from, and of loads whose commit got no answer only `upsert` and `replace`
+            of a table are.
+        progress: called after each batch with the rows and bytes so far, as
+            `data_connector.progress.progress_bar` gives it.
 
     Raises:
         TargetExistsError: it is there, and `if_exists` is `fail`.
         SchemaMismatchError: a column cannot be stored there, or differs from what is there.
+        ColumnNotFoundError: a column of the key is not in the data.
         DiskFullError: no room; the message names the disk.
+        CommitUnknownError: the connection was lost at the commit: look before you load again.
         ConnectorError: whatever else the target, or the reader's source, says.
         ValueError: the arguments contradict each other.
     """
-    from data_connector.streams import as_reader
-
-    if if_exists not in get_args(IfExists):
-        raise ValueError(f"if_exists must be one of {get_args(IfExists)}, got {if_exists!r}")
-    backend = open_backend(parse(target))
+    _check_order(if_exists=if_exists, key=key)
+    _check_retries(retries)
+    location = parse(target)
+    backend = open_backend(location)
     if backend.capabilities.many_tables and not table:
         raise ValueError("table= is required: a database holds tables by name")
-    with as_reader(data, batch_rows=BATCH_ROWS) as reader:
-        return backend.load(reader, table, if_exists)
+    if if_exists == "upsert" and not backend.capabilities.upserts:
+        raise UnsupportedSourceError(
+            "files have no keys to upsert by: give if_exists='append' or 'replace', or load into "
+            "a database"
+        )
+    key = tuple(key) if if_exists == "upsert" else ()
+    order = Order(table=table, if_exists=if_exists, key=key)
+    return _loaded(data, location, backend, order, retries=retries, progress=progress)
 
 
 def list_tables(source: str | os.PathLike[str] | URL) -> list[str]:
@@ -125,6 +174,56 @@ def schema_of(source: str | os.PathLike[str] | URL, *, table: str | None = None)
     """
     with fetch(source, table=table, batch_rows=1) as reader:
         return reader.schema
+
+
+def _loaded(
+    data: pa.Table | pa.RecordBatch | pa.RecordBatchReader,
+    location: FileLocation | DatabaseLocation,
+    backend: Backend,
+    order: Order,
+    *,
+    retries: int,
+    progress: Progress | None,
+) -> int:
+    from data_connector.streams import as_reader, can_be_read_again
+
+    rereadable = can_be_read_again(data)
+    touched = False
+
+    def attempt() -> int:
+        nonlocal touched
+        batches = as_reader(data, batch_rows=BATCH_ROWS) if rereadable else reader
+        watched = Watched("loaded", location, batches.schema, batches, progress)
+        try:
+            rows = backend.load(watched, order)
+        except BaseException as error:
+            watched.end(error)
+            touched = watched.asked
+            raise
+        watched.end()
+        return rows
+
+    def harmless(error: ConnectorError) -> bool:
+        if touched and not rereadable:
+            return False
+        if isinstance(error, CommitUnknownError):
+            return order.if_exists in ("upsert", "replace")
+        return passes(error)
+
+    with as_reader(data, batch_rows=BATCH_ROWS) as reader:
+        return again(attempt, retries=retries, harmless=harmless)
+
+
+def _check_retries(retries: int) -> None:
+    if retries < 0:
+        raise ValueError(f"retries must not be negative, got {retries=}")
+
+
+def _check_order(*, if_exists: IfExists, key: Sequence[str]) -> None:
+    if if_exists not in get_args(IfExists):
+        raise ValueError(f"if_exists must be one of {get_args(IfExists)}, got {if_exists!r}")
+    if isinstance(key, str) or not key or len(set(key)) < len(key):
+        raise ValueError(f"key must be a list of different names, got {key=}")
 
 
 def _check_request(

@@ -50,12 +50,13 @@ def _unprivileged() -> list[str]:
     return ["unshare", "--user", "--map-user=65534", "--map-group=65534", "--"]
 
 
-@pytest.fixture(scope="session")
-def postgresql_server() -> Iterator[sa.URL]:
-    """The URL of a server that lives as long as the tests, even if they are killed."""
-    # In /tmp, since the path of a socket has at most 107 bytes.
-    folder = Path(tempfile.mkdtemp(prefix="pg", dir="/tmp"))
-    try:
+class PostgresqlServer:
+    """A server that can be killed and started again, and dies with the tests if they are killed."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._running: subprocess.Popen[str] | None = None
+        self._drain = threading.Thread()
         (folder / "password").write_text(PASSWORD)
         run = subprocess.run(
             [
@@ -69,31 +70,83 @@ def postgresql_server() -> Iterator[sa.URL]:
             check=False,
         )
         assert run.returncode == 0, run.stderr
-        server = subprocess.Popen(
+
+    @property
+    def url(self) -> sa.URL:
+        return sa.URL.create(
+            "postgresql",
+            username="fraud",
+            password=PASSWORD,
+            database="postgres",
+            query={"host": str(self._folder)},
+        )
+
+    def start(self) -> None:
+        """Start it, unless it runs."""
+        if self._running is not None:
+            return
+        self._running = subprocess.Popen(
             [
                 *_unprivileged(),
                 *("setpriv", "--pdeathsig", "QUIT", "--"),
-                *(_postgresql_bin() / "postgres", "-D", folder / "data", "-k", folder),
-                *("-c", "listen_addresses=", "-c", "fsync=off"),
+                *(_postgresql_bin() / "postgres", "-D", self._folder / "data"),
+                *("-k", self._folder, "-c", "listen_addresses=", "-c", "fsync=off"),
             ],
             stderr=subprocess.PIPE,
             text=True,
+            errors="replace",  # it logs statements in their database's encoding
         )
-        with server:
-            try:
-                drain = _wait_until_ready(server)
-                yield sa.URL.create(
-                    "postgresql",
-                    username="fraud",
-                    password=PASSWORD,
-                    database="postgres",
-                    query={"host": str(folder)},
-                )
-            finally:
-                server.send_signal(signal.SIGQUIT)  # at once: nothing is to be kept
-            drain.join()
-    finally:
-        shutil.rmtree(folder)
+        self._drain = _wait_until_ready(self._running)
+
+    def kill(self) -> None:
+        """Kill the server and all its children where they stand."""
+        if self._running is not None:
+            # Stopped first, so that it starts no further child.
+            self._running.send_signal(signal.SIGSTOP)
+            for child in _children(self._running.pid):
+                os.kill(child, signal.SIGKILL)
+            self._end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        """Stop it at once, and leave nothing of it in the system's shared memory."""
+        self.start()
+        self._end(signal.SIGQUIT)
+
+    def _end(self, how: signal.Signals) -> None:
+        assert self._running is not None
+        with self._running as server:
+            server.send_signal(how)
+            self._drain.join()
+        self._running = None
+
+
+def _children(process: int) -> list[int]:
+    threads = Path(f"/proc/{process}/task").iterdir()
+    return [int(child) for thread in threads for child in (thread / "children").read_text().split()]
+
+
+@pytest.fixture(scope="session")
+def server_to_kill() -> Iterator[PostgresqlServer]:
+    """A server of its own for tests that kill it."""
+    # In /tmp, since the path of a socket has at most 107 bytes.
+    with tempfile.TemporaryDirectory(prefix="pg", dir="/tmp") as folder:
+        server = PostgresqlServer(Path(folder))
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[sa.URL]:
+    """The URL of a server that lives as long as the tests."""
+    with tempfile.TemporaryDirectory(prefix="pg", dir="/tmp") as folder:
+        server = PostgresqlServer(Path(folder))
+        server.start()
+        try:
+            yield server.url
+        finally:
+            server.stop()
 
 
 def _wait_until_ready(server: subprocess.Popen[str]) -> threading.Thread:

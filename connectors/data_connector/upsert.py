@@ -1,0 +1,117 @@
+"""Rows that update others by their key: staged in a temporary table, merged by one statement."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import uuid4
+
+import pyarrow as pa
+import sqlalchemy as sa
+
+from data_connector.errors import ColumnNotFoundError, SchemaMismatchError, WriteError
+from data_connector.statements import execute, listed_names, quoted
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Upsert:
+    """One upsert of a table that is there, inside of a transaction."""
+
+    table: str
+    columns: tuple[str, ...]
+    key: tuple[str, ...]
+    staging: str
+    """The temporary table's name."""
+
+    @classmethod
+    def of(cls, table: str, columns: Sequence[str], key: Sequence[str]) -> Upsert:
+        """An upsert with a staging table of its own."""
+        staging = f"staged_{uuid4().hex}"
+        return cls(table=table, columns=tuple(columns), key=tuple(key), staging=staging)
+
+    @property
+    def merging(self) -> str:
+        """The statement that inserts what is staged, or updates what is there."""
+        names = listed_names(self.columns)
+        changes = ", ".join(
+            f"{quoted(name)} = excluded.{quoted(name)}"
+            for name in self.columns
+            if name not in self.key
+        )
+        # By another name, since a table may be called `excluded`; with a WHERE, without which
+        # SQLite would take the ON for a join's.
+        return (
+            f"INSERT INTO {quoted(self.table)} AS target ({names}) "  # noqa: S608
+            f"SELECT {names} FROM {self.staging} WHERE 1 = 1 "
+            f"ON CONFLICT ({listed_names(self.key)}) DO "
+            + (f"UPDATE SET {changes}" if changes else "NOTHING")
+        )
+
+    @property
+    def indexing(self) -> str:
+        """The statement that gives the table the index without which there is no merging."""
+        index = quoted(f"key_of_{self.table}")
+        return f"CREATE UNIQUE INDEX {index} ON {quoted(self.table)} ({listed_names(self.key)})"
+
+    def merge(self, connection: sa.Connection, *, row_order: str) -> None:
+        """Bring the staged rows into the table.
+
+        Args:
+            connection: the one that has staged them.
+            row_order: the hidden column by which the database orders rows as they came.
+
+        Raises:
+            WriteError: two of them have the same key.
+        """
+        self._check_distinct(connection, row_order)
+        execute(connection, self.merging).close()
+        execute(connection, f"DROP TABLE {self.staging}")
+
+    def _check_distinct(self, connection: sa.Connection, row_order: str) -> None:
+        key, number = listed_names(self.key), f"number_{self.staging}"
+        having = f"GROUP BY {key} HAVING count(*) > 1"
+        if execute(connection, f"SELECT 1 FROM {self.staging} {having} LIMIT 1").first() is None:  # noqa: S608
+            return
+        # Numbered only now, since to number rows takes a sort.
+        row = execute(
+            connection,
+            f"SELECT {key}, min({number}), max({number}) FROM (SELECT {key}, "  # noqa: S608
+            f"row_number() OVER (ORDER BY {row_order}) AS {number} FROM {self.staging}) AS numbered"
+            f" {having} ORDER BY min({number}) LIMIT 1",
+        ).one()
+        *values, first, last = tuple(row)
+        named = ", ".join(f"{n} = {v!r}" for n, v in zip(self.key, values, strict=True))
+        raise WriteError(
+            f"the key {named} is in rows {first} and {last} of the data, nothing was written: "
+            "leave one of them, or name in key= all columns that tell rows apart"
+        )
+
+
+def check_key(key: Sequence[str], columns: Sequence[str]) -> None:
+    """Check that the data has the key.
+
+    Raises:
+        ColumnNotFoundError: it lacks one of its columns.
+    """
+    for name in key:
+        if name not in columns:
+            raise ColumnNotFoundError(
+                f"no column {name!r} in the data: name those that tell rows apart with key=",
+                available=columns,
+            )
+
+
+def check_no_null(key: Sequence[str], batch: pa.RecordBatch, row: int) -> None:
+    """Check that all rows have a key; `row` come before the batch.
+
+    Raises:
+        SchemaMismatchError: there is a NULL in it, which equals nothing, not even itself.
+    """
+    for name in key:
+        column = batch.column(name)
+        if column.null_count:
+            raise SchemaMismatchError(
+                "NULL in the key: give every row one",
+                column=name,
+                row=row + column.is_null().index(pa.scalar(True)).as_py() + 1,  # noqa: FBT003
+            )
