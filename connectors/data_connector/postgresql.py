@@ -1,19 +1,22 @@
-"""PostgreSQL, through psycopg 3: a server-side cursor to read, COPY to write."""
+"""PostgreSQL: COPY to read and to write; psycopg 3 for all else."""
 
 from __future__ import annotations
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import psycopg
+import psycopg.conninfo
+import psycopg.sql
 import pyarrow as pa
 import pyarrow.csv
 import sqlalchemy as sa
 
-from data_connector import arrow_types
+from data_connector import arrow_types, postgresql_rows
 from data_connector.arrow_types import ANY_DECIMAL, MICROSECONDS, UTC_MICROSECONDS, decimal_type
 from data_connector.errors import (
     ConnectorError,
@@ -26,7 +29,7 @@ from data_connector.errors import (
     WriteError,
 )
 from data_connector.locations import DatabaseLocation
-from data_connector.sql import SqlBackend, execute, quoted, undescribed
+from data_connector.sql import Rows, SqlBackend, Values, execute, quoted, undescribed
 
 # Seconds to wait for a server that does not answer; `?connect_timeout=` in the URL overrules it.
 _CONNECT_TIMEOUT = 10
@@ -66,7 +69,10 @@ def open_postgresql(location: DatabaseLocation) -> SqlBackend:
             f"PostgreSQL is read through psycopg 3: write postgresql+psycopg://, not +{driver}"
         )
     location = DatabaseLocation(location.url.set(drivername="postgresql+psycopg"))
-    return SqlBackend(PostgresqlDialect(location), psycopg.Error)
+    return SqlBackend(
+        PostgresqlDialect(location),
+        (psycopg.Error, postgresql_rows.DriverError, postgresql_rows.CopyError),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +97,38 @@ class PostgresqlDialect:
         # Else every time would come with the server's zone, and cost a look-up.
         execute(connection, "SET LOCAL TIME ZONE 'UTC'")
 
-    def cursor(self, connection: sa.Connection) -> Any:
-        """A named cursor: the rows stay with the server."""
-        driver: Any = connection.connection.driver_connection
-        return driver.cursor(name="fetched")
+    @contextmanager
+    def rows(
+        self,
+        connection: sa.Connection,
+        statement: str,
+        parameters: Sequence[Any],
+        batch_rows: int,  # noqa: ARG002 - the driver counts bytes
+    ) -> Iterator[Rows]:
+        """A COPY to the client, which streams, on a connection to the same server."""
+        assert not parameters  # noqa: S101 - COPY takes none: see `compare`
+        info = _driver_of(connection).info
+        conninfo = psycopg.conninfo.make_conninfo(
+            info.dsn, password=info.password, client_encoding="UTF8"
+        )
+        with postgresql_rows.copied(conninfo, statement.rstrip().rstrip(";") + "\n") as rows:
+            # It held the table as it was described; the COPY does so now.
+            connection.close()
+            yield rows
+
+    def compare(
+        self,
+        connection: sa.Connection,
+        column: str,
+        kind: pa.DataType,
+        comparison: str,
+        key: pa.Scalar,
+    ) -> tuple[str, list[Any]]:
+        """The key as a literal that the driver quotes, and texts by their bytes."""
+        literal = psycopg.sql.Literal(key.as_py()).as_string(_driver_of(connection))
+        if pa.types.is_string(kind):
+            column += ' COLLATE "C"'
+        return f"{column} {comparison} {literal}", []
 
     def describe(self, connection: sa.Connection, statement: str) -> pa.Schema:
         """The schema, as the server describes the result."""
@@ -104,9 +138,9 @@ class PostgresqlDialect:
         result.close()
         return pa.schema(fields)
 
-    def to_array(self, values: Sequence[Any], kind: pa.DataType) -> pa.Array:
-        """The values as an array: psycopg's types are the declared ones."""
-        return pa.array(values, kind)
+    def to_array(self, values: Values, kind: pa.DataType) -> pa.Array:
+        """The driver's array, whose types are the declared ones but for NUMERIC."""
+        return postgresql_rows.to_array(values, kind)
 
     def stored_type(self, kind: pa.DataType) -> pa.DataType | None:
         """Arrow's types, but for integers without a sign and those of 8 bits."""
@@ -164,7 +198,7 @@ class PostgresqlDialect:
         state = getattr(error, "sqlstate", None) or ""
         diagnosis = getattr(error, "diag", None)
         primary = diagnosis.message_primary if diagnosis is not None else None
-        message = " ".join((primary or str(error)).split())
+        message = " ".join((primary or postgresql_rows.message_of(error)).split())
         context = (diagnosis.context if diagnosis is not None else None) or ""
         where = f" ({context.splitlines()[0]})" if context else ""
         if state == "53100":
@@ -173,13 +207,10 @@ class PostgresqlDialect:
             )
         if state in ("3D000", "3F000") or (not state and _NO_DATABASE.search(message)):
             return SourceNotFoundError(f"no such database: {self.location}: {message}")
-        if isinstance(error, psycopg.OperationalError) and state[:2] in (
-            "",
-            "08",
-            "28",
-            "53",
-            "57",
-        ):
+        may_be_absent = not isinstance(error, psycopg.Error) or isinstance(
+            error, psycopg.OperationalError
+        )
+        if may_be_absent and state[:2] in ("", "08", "28", "53", "57"):
             return SourceUnreachableError(
                 f"cannot use {self.location}: {message}; check host, port, user and password"
             )
@@ -200,6 +231,12 @@ def _field(column: Any) -> pa.Field:
     if kind is None:
         return undescribed(column.name, column.type_display)
     return pa.field(column.name, kind)
+
+
+def _driver_of(connection: sa.Connection) -> psycopg.Connection[Any]:
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, psycopg.Connection)  # noqa: S101 - narrows Any
+    return driver
 
 
 def _copied(array: pa.Array, field: pa.Field) -> pa.Array:

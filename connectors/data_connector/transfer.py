@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, get_args
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, get_args
 from data_connector.backends import IfExists, Request, open_backend
 from data_connector.errors import UnsupportedSourceError
 from data_connector.locations import parse
+from data_connector.ranges import KeyRange
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -25,6 +27,10 @@ def fetch(
     table: str | None = None,
     query: str | None = None,
     columns: Sequence[str] | None = None,
+    since: dt.datetime | None = None,
+    until: dt.datetime | None = None,
+    time_column: str = "timestamp",
+    key_range: KeyRange | None = None,
     batch_rows: int = BATCH_ROWS,
     schema: pa.Schema | None = None,
 ) -> pa.RecordBatchReader:
@@ -41,6 +47,11 @@ def fetch(
         table: which table or view; may be left out where the source holds only one.
         query: a SELECT to run instead.
         columns: which columns, in this order; all by default.
+        since: only rows of this time or later, by their `time_column`; with a zone.
+        until: only rows of an earlier time than this; with a zone.
+        time_column: a column of times; those without a zone are taken as UTC.
+        key_range: only rows in this range, such as one of `split`. It and the times narrow a
+            `query` from without, whose ORDER BY then need not hold.
         batch_rows: most rows in a batch.
         schema: the columns' types, for CSV, which knows none; otherwise they are guessed from the
             file's beginning. It names every column of the file.
@@ -55,6 +66,9 @@ def fetch(
         ValueError: the arguments contradict each other.
     """
     _check_request(table=table, query=query, columns=columns, batch_rows=batch_rows)
+    ranges = [] if key_range is None else [key_range]
+    if since is not None or until is not None:
+        ranges.append(_time_range(time_column, since, until))
     backend = open_backend(parse(source))
     if query is not None and not backend.capabilities.queries:
         raise UnsupportedSourceError("files answer no query=: fetch columns, or use a database")
@@ -66,6 +80,7 @@ def fetch(
         columns=None if columns is None else tuple(columns),
         schema=schema,
         batch_rows=batch_rows,
+        ranges=tuple(ranges),
     )
     return backend.fetch(request)
 
@@ -125,6 +140,18 @@ def schema_of(source: str | os.PathLike[str] | URL, *, table: str | None = None)
     """
     with fetch(source, table=table, batch_rows=1) as reader:
         return reader.schema
+
+
+def _time_range(column: str, since: dt.datetime | None, until: dt.datetime | None) -> KeyRange:
+    for name, time in (("since", since), ("until", until)):
+        if time is not None and not (isinstance(time, dt.datetime) and time.tzinfo):
+            raise ValueError(
+                f"{name} must be a datetime with a zone, as in datetime(2018, 4, 1, tzinfo=UTC), "
+                f"got {time!r}"
+            )
+    if since is not None and until is not None and since > until:
+        raise ValueError(f"since must not lie after until, got {since=!s}, {until=!s}")
+    return KeyRange(column=column, start=since, stop=until)
 
 
 def _check_request(

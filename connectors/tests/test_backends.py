@@ -13,7 +13,7 @@ from data_connector.locations import parse
 
 
 def test_an_unknown_scheme_lists_those_there_are() -> None:
-    with pytest.raises(UnsupportedSourceError, match="mysql.*file, postgresql, sqlite"):
+    with pytest.raises(UnsupportedSourceError, match="mysql.*duckdb, file, postgresql, sqlite"):
         open_backend(parse("mysql://host/db"))
 
 

@@ -147,7 +147,8 @@ def test_a_missing_database_is_named(postgresql: str) -> None:
 
 
 def test_a_connection_that_is_cut_is_an_error(postgresql: str, psql: Psql) -> None:
-    dc.load(pa.table({"a": range(1000)}), postgresql, table="rows")
+    # More than what may have reached us before the cut.
+    dc.load(pa.table({"a": range(1_000_000)}), postgresql, table="rows")
     reader = dc.fetch(postgresql, batch_rows=10)
     reader.read_next_batch()
     psql(
