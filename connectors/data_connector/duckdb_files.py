@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,10 +35,12 @@ from data_connector.streams import OwningReader, regrouped
 # Digits of the widest decimal (https://duckdb.org/docs/sql/data_types/numeric).
 _MOST_DIGITS = 38
 
+# What DuckDB may hold of a file in memory, which by itself is most of the machine's;
+# `?memory_limit=` in the URL overrules it.
+_MEMORY = "1GB"
+
 # The name under which DuckDB sees a batch that is loaded; it shadows no table of the user's.
 _INCOMING = "data_connector.incoming"
-
-_READ_ERRORS = (duckdb.Error, pa.ArrowException, OSError)
 
 
 def open_duckdb(location: DatabaseLocation) -> DuckdbBackend:
@@ -47,7 +49,7 @@ def open_duckdb(location: DatabaseLocation) -> DuckdbBackend:
         raise UnsupportedSourceError(
             "DuckDB needs a file: write duckdb:///relative or duckdb:////absolute"
         )
-    return DuckdbBackend(Path(location.url.database))
+    return DuckdbBackend(Path(location.url.database), dict(location.url.query))
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,8 @@ class DuckdbBackend:
     """A DuckDB file as source and target."""
 
     path: Path
+    options: Mapping[str, Any]
+    """DuckDB's own settings, from the URL."""
 
     @property
     def capabilities(self) -> Capabilities:
@@ -118,7 +122,8 @@ class DuckdbBackend:
             raise SourceNotFoundError(f"no DuckDB database at {self.path}: check the path")
         if not self.path.absolute().parent.is_dir():
             raise SourceNotFoundError(f"no folder {self.path.parent}: create it first")
-        with closing(duckdb.connect(self.path, read_only=not write)) as connection:
+        config = {"memory_limit": _MEMORY, **self.options}
+        with closing(duckdb.connect(self.path, read_only=not write, config=config)) as connection:
             connection.execute("SET TimeZone = 'UTC'")
             # Or a name in a query could mean a variable of ours.
             connection.execute("SET python_enable_replacements = false")

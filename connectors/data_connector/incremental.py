@@ -121,7 +121,14 @@ class IncrementalCursor:
         if self._seen is None:
             return None
         last: Any = self._seen.as_py()
-        return last if self._lag is None else last - self._lag  # type: ignore[no-any-return]
+        try:
+            return last if self._lag is None else last - self._lag  # type: ignore[no-any-return]
+        except OverflowError:  # before the first day
+            return None
+        except TypeError:
+            raise SchemaMismatchError(
+                f"a lag of {self._lag!r} cannot be taken from {last!r}", column=self._column
+            ) from None
 
     def _last(self) -> pa.Scalar | None:
         """The last value committed, as one of the column's type; None before the first."""

@@ -23,8 +23,8 @@ _PREFIX = re.compile(r"^(?:[A-Z_]+: )?(?:\[libpq\] )?(?:Execution error )?(?:\[\
 # the cost a batch vanishes.
 _BATCH_BYTES = 4 << 20
 
-# PostgreSQL's own first day and microsecond, 4714 BC, counted from 1970. What lies before is
-# what the driver makes of `infinity` and `-infinity`.
+# PostgreSQL's own first day and microsecond, in 4714 BC, counted from 1970. What lies before is
+# what the driver makes of `infinity` and `-infinity`, and of times beyond 64 bits.
 _FIRST_DAY = -2_440_588
 _FIRST_MICROSECOND = _FIRST_DAY * 86_400_000_000
 
@@ -84,7 +84,7 @@ def to_array(values: Values, kind: pa.DataType) -> pa.Array:
     """The driver's array as one of `kind`, exactly: it has text for NUMERIC.
 
     Raises:
-        ValueError: an infinite time.
+        ValueError: an infinite time, or one that has no place in 64 bits.
         pyarrow.ArrowInvalid: a number that `kind` cannot hold.
     """
     array = values if isinstance(values, pa.Array) else pa.array(values)
@@ -98,5 +98,5 @@ def to_array(values: Values, kind: pa.DataType) -> pa.Array:
         first = _FIRST_DAY if is_date else _FIRST_MICROSECOND
         least = pc.min(array.view(pa.int32() if is_date else pa.int64())).as_py()
         if least is not None and least < first:
-            raise ValueError("an infinite time")
+            raise ValueError("it is infinite, or lies beyond the year 294246")
     return array

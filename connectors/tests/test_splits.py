@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import pickle
+from itertools import chain
 from pathlib import Path
 
 import pyarrow as pa
@@ -46,7 +47,7 @@ kinds = st.sampled_from(
 
 
 @settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(data=st.data(), kind=kinds, parts=st.integers(1, 5))
 def test_the_parts_are_the_table(
@@ -57,7 +58,7 @@ def test_the_parts_are_the_table(
     dc.load(table, database, table="rows", if_exists="replace")
     read = numbers_in_parts(database, "key", parts)
     assert 1 <= len(read) <= parts
-    assert sorted(sum(read, [])) == list(range(len(keys)))
+    assert sorted(chain.from_iterable(read)) == list(range(len(keys)))
 
 
 def test_the_parts_are_about_equal_however_the_keys_lie(database: str) -> None:
@@ -78,7 +79,9 @@ def test_rows_written_after_the_split_belong_to_a_part_too(database: str) -> Non
     ranges = split(database, column="n", parts=3)
     dc.load(pa.table({"n": [-1, 5, 10**9, None]}), database, table="rows", if_exists="append")
     read = [dc.fetch(database, key_range=some).read_all()["n"].to_pylist() for some in ranges]
-    assert sorted(sum(read, []), key=str) == sorted([*range(10), -1, 5, 10**9, None], key=str)
+    assert sorted(chain.from_iterable(read), key=str) == sorted(
+        [*range(10), -1, 5, 10**9, None], key=str
+    )
 
 
 def test_what_cannot_be_split_is_refused(database: str, tmp_path: Path) -> None:
