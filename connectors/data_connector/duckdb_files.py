@@ -125,8 +125,6 @@ class DuckdbBackend:
         config = {"memory_limit": _MEMORY, **self.options}
         with closing(duckdb.connect(self.path, read_only=not write, config=config)) as connection:
             connection.execute("SET TimeZone = 'UTC'")
-            # Or a name in a query could mean a variable of ours.
-            connection.execute("SET python_enable_replacements = false")
             yield connection
 
     @contextmanager

@@ -89,12 +89,6 @@ def test_a_query_is_one_select(
     assert not (tmp_path / "rows.csv").exists()
 
 
-def test_a_name_in_a_query_is_no_variable_of_ours(path: Path, url: str) -> None:
-    run(path, "CREATE TABLE rows (a INTEGER)")
-    with pytest.raises(dc.QueryError, match="described"):
-        dc.fetch(url, query="SELECT * FROM described")
-
-
 def test_a_query_that_fails_later_is_an_error(path: Path, url: str) -> None:
     run(path, "CREATE TABLE rows AS SELECT range AS a FROM range(100000)")
     query = "SELECT CASE WHEN a < 99999 THEN a ELSE CAST('word' AS INTEGER) END AS b FROM rows"

@@ -45,6 +45,8 @@ def test_times_are_instants_whatever_the_server_s_zone(postgresql: str, psql: Ps
         midnight = dt.datetime(2018, 4, 1, tzinfo=dt.UTC)
         expected = pa.table({"at": pa.array([midnight], pa.timestamp("us", "UTC"))})
         assert dc.fetch(postgresql).read_all() == expected
+        text = dc.fetch(postgresql, query="SELECT CAST(at AS text) AS text FROM rows").read_all()
+        assert text["text"].to_pylist() == ["2018-04-01 00:00:00+00"]
         dc.load(expected, postgresql, table="rows", if_exists="append")
         assert psql(postgresql, "SELECT DISTINCT at AT TIME ZONE 'UTC' FROM rows") == [
             (midnight.replace(tzinfo=None),)

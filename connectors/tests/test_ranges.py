@@ -208,6 +208,16 @@ def test_texts_are_ordered_by_their_bytes(
     assert sorted(read["n"].to_pylist()) == expected
 
 
+def test_a_collation_of_the_column_s_changes_nothing(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "data.db") as connection:
+        connection.execute("CREATE TABLE rows (text TEXT COLLATE NOCASE)")
+        connection.execute("INSERT INTO rows VALUES ('a'), ('B'), ('b'), ('A')")
+    connection.close()
+    some = KeyRange(column="text", start="B", stop="b")
+    read = dc.fetch(f"sqlite:///{tmp_path}/data.db", key_range=some).read_all()
+    assert sorted(read["text"].to_pylist()) == ["B", "a"]
+
+
 def test_row_groups_outside_of_the_range_are_not_read(tmp_path: Path) -> None:
     path = tmp_path / "rows.parquet"
     days = pa.table({"n": range(1000), "timestamp": seconds(*(86_400 * n for n in range(1000)))})
