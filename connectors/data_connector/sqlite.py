@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import chain
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -125,9 +126,8 @@ class SqliteDialect:
         cursor: Any = connection.connection.cursor()
         with closing(cursor):
             cursor.execute(statement, parameters)
-            size = min(batch_rows, _BLOCK_ROWS)
-            blocks = iter(lambda: list(zip(*cursor.fetchmany(size), strict=True)), [])
-            yield Rows([column[0] for column in cursor.description], blocks)
+            names = [column[0] for column in cursor.description]
+            yield Rows(names, _blocks(cursor, min(batch_rows, _BLOCK_ROWS)))
 
     def compare(
         self,
@@ -309,6 +309,14 @@ def _first_type(connection: sa.Connection, view: str, name: str) -> pa.DataType:
         f"SELECT typeof({column}) FROM {view} WHERE {column} IS NOT NULL LIMIT 1",  # noqa: S608
     )
     return _STORAGE_CLASSES[found.scalar()]
+
+
+def _blocks(cursor: sqlite3.Cursor, size: int) -> Iterator[list[list[Any]]]:
+    while rows := cursor.fetchmany(size):
+        width = len(rows[0])
+        # Not by zip(*rows), whose iterators, one a row, keep the garbage collector busy.
+        values = list(chain.from_iterable(rows))
+        yield [values[column::width] for column in range(width)]
 
 
 def _decimal(value: object) -> Decimal:
