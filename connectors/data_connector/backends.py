@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, cast
 
 from data_connector.errors import TableNotFoundError, UnsupportedSourceError
 from data_connector.locations import DatabaseLocation, FileLocation
+from data_connector.ranges import KeyRange
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -47,6 +48,8 @@ class Request:
     columns: tuple[str, ...] | None
     schema: pa.Schema | None
     batch_rows: int
+    ranges: tuple[KeyRange, ...] = ()
+    """Only rows that lie in all of these."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,6 +82,7 @@ class Backend(Protocol):
 # A scheme's backend: imported when first used, so that no one pays for a driver unasked.
 _BACKENDS = {
     "file": "data_connector.files:open_files",
+    "duckdb": "data_connector.duckdb_files:open_duckdb",
     "sqlite": "data_connector.sqlite:open_sqlite",
     "postgresql": "data_connector.postgresql:open_postgresql",
 }

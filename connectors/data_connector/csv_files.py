@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from pyarrow import csv
 
 from data_connector.arrow_types import MICROSECONDS, UTC_MICROSECONDS, stored_type
 from data_connector.errors import SchemaMismatchError
+from data_connector.ranges import KeyRange
 
 # Types are guessed from the first block, so it had better be a large one; memory is a few of them.
 _BLOCK = 8 << 20  # bytes
@@ -53,7 +54,13 @@ class CsvFormat:
                 )
         return pa.schema([given.field(name) for name in guessed.names])
 
-    def batches(self, path: Path, schema: pa.Schema, batch_rows: int) -> Iterator[pa.RecordBatch]:
+    def batches(
+        self,
+        path: Path,
+        schema: pa.Schema,
+        batch_rows: int,
+        ranges: Sequence[KeyRange] = (),  # noqa: ARG002 - all of a CSV file has to be read
+    ) -> Iterator[pa.RecordBatch]:
         """The rows, a block at a time."""
         names = self._guess(path).names
         convert = _convert_options(include_columns=schema.names, column_types=schema)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,8 @@ from data_connector.errors import (
 )
 from data_connector.locations import FileLocation
 from data_connector.observe import Watched
-from data_connector.streams import OwningReader
+from data_connector.ranges import KeyRange, check_ranges, in_ranges, with_keys
+from data_connector.streams import OwningReader, regrouped
 
 # Rows held at a time while a file is copied to be appended to.
 _COPIED_ROWS = 65_536
@@ -44,10 +45,17 @@ class Format(Protocol):
     def schema(self, path: Path, given: pa.Schema | None) -> pa.Schema:
         """The file's schema, with the types that the caller gave for it."""
 
-    def batches(self, path: Path, schema: pa.Schema, batch_rows: int) -> Iterator[pa.RecordBatch]:
+    def batches(
+        self,
+        path: Path,
+        schema: pa.Schema,
+        batch_rows: int,
+        ranges: Sequence[KeyRange] = (),
+    ) -> Iterator[pa.RecordBatch]:
         """The columns of `schema`, in batches of any size up to `batch_rows`.
 
-        May raise `pyarrow.ArrowException`, `OSError` and `SchemaMismatchError`.
+        Rows outside of the ranges may be left out, those within never. May raise
+        `pyarrow.ArrowException`, `OSError` and `SchemaMismatchError`.
         """
 
     def write(self, file: BinaryIO, data: Iterator[pa.RecordBatch], schema: pa.Schema) -> None:
@@ -110,14 +118,19 @@ class FileBackend:
         choose_table(self.tables(), request.table)
         with self._read_errors():
             schema = self.format.schema(self.path, request.schema)
-        if request.columns is not None:
-            for name in request.columns:
-                if name not in schema.names:
-                    raise ColumnNotFoundError(
-                        f"no column {name!r} in {self.path}", available=schema.names
-                    )
-            schema = pa.schema([schema.field(name) for name in request.columns])
-        return OwningReader(schema, self._batches(schema, request.batch_rows))
+        names = schema.names if request.columns is None else list(request.columns)
+        for name in names:
+            if name not in schema.names:
+                raise ColumnNotFoundError(
+                    f"no column {name!r} in {self.path}", available=schema.names
+                )
+        ranges = [it for it in request.ranges if not it.is_everything]
+        check_ranges(ranges, schema)
+        read = pa.schema([schema.field(name) for name in with_keys(names, ranges)])
+        batches = self._batches(read, request.batch_rows, ranges)
+        if ranges:
+            batches = regrouped(in_ranges(batches, ranges, names), request.batch_rows)
+        return OwningReader(pa.schema([schema.field(name) for name in names]), batches)
 
     def load(self, data: Watched, order: Order) -> int:
         """Write a new file aside and rename it; to append copies what is there."""
@@ -154,9 +167,11 @@ class FileBackend:
         for batch in data:
             yield cast_batch(batch.select(schema.names), schema)
 
-    def _batches(self, schema: pa.Schema, batch_rows: int) -> Iterator[pa.RecordBatch]:
+    def _batches(
+        self, schema: pa.Schema, batch_rows: int, ranges: Sequence[KeyRange] = ()
+    ) -> Iterator[pa.RecordBatch]:
         with self._read_errors():
-            yield from self.format.batches(self.path, schema, batch_rows)
+            yield from self.format.batches(self.path, schema, batch_rows, ranges)
 
     def _check_storable(self, schema: pa.Schema) -> None:
         for field in schema:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, quote_plus, unquote, urlsplit
 
-from data_connector.errors import UnsupportedSourceError
+from data_connector.errors import SourceNotFoundError, UnsupportedSourceError
 
 if TYPE_CHECKING:
     from sqlalchemy import URL
@@ -75,16 +75,19 @@ def parse(source: str | os.PathLike[str] | URL) -> FileLocation | DatabaseLocati
     """The location that `source` names.
 
     Args:
-        source: a path, a `file://` URL, or a SQLAlchemy URL.
+        source: a path, a `file://` URL, a SQLAlchemy URL, or where such a URL is kept: `env:NAME`
+            for an environment variable, `secret-file:/path` for a file.
 
     Raises:
         UnsupportedSourceError: the URL cannot be read. The message shows nothing but its scheme,
             since a password may stand anywhere in a malformed one.
+        SourceNotFoundError: there is no such variable or file.
     """
     if isinstance(source, os.PathLike):
         return FileLocation(Path(source))
     if not isinstance(source, str):
         return DatabaseLocation(source)
+    source = where_kept(source)
     scheme = _SCHEME.match(source)
     if scheme is None:
         if not source:
@@ -114,6 +117,34 @@ def scheme_of(url: str) -> str | None:
     """The scheme of a URL in lower case; None for a path."""
     match = _SCHEME.match(url)
     return match[1].lower() if match else None
+
+
+def where_kept(source: str) -> str:
+    """The URL that `env:NAME` or `secret-file:/path` holds; any other source as it is.
+
+    Raises:
+        SourceNotFoundError: there is no such variable or file.
+        UnsupportedSourceError: what it holds is no URL. It is never shown.
+    """
+    scheme = scheme_of(source)
+    if scheme not in ("env", "secret-file"):
+        return source
+    name = source[len(scheme) + 1 :]
+    try:
+        held = os.environ[name] if scheme == "env" else Path(name).read_text(encoding="utf-8")
+    except (KeyError, OSError, UnicodeDecodeError) as error:
+        kind = "environment variable" if scheme == "env" else "file"
+        raise SourceNotFoundError(
+            f"cannot read the {kind} {name!r} ({type(error).__name__}): put the source's URL there"
+        ) from None
+    held = held.strip()
+    url = _SCHEME.match(held)
+    # Anything else may be a password that was put in the wrong place.
+    if url is None or not held[url.end() :].startswith("//"):
+        raise UnsupportedSourceError(
+            f"what {source} holds is no URL: write postgresql://user:password@host:port/database"
+        )
+    return held
 
 
 def _database_url(source: str, scheme: str) -> URL:

@@ -19,7 +19,7 @@ from data_connector.errors import (
     ModelNotFoundError,
     listed,
 )
-from data_connector.locations import FileLocation, parse, scheme_of
+from data_connector.locations import FileLocation, parse, scheme_of, where_kept
 from data_connector.model_catalogue import (
     Catalogue,
     Manifest,
@@ -343,6 +343,8 @@ class ModelStore:
 
 
 def _open_models(location: str | os.PathLike[str] | URL, cache: Path) -> _Models:
+    if isinstance(location, str):
+        location = where_kept(location)
     scheme = scheme_of(location) if isinstance(location, str) else None
     if scheme not in (None, "file") and scheme.partition("+")[0] not in _DATABASES:
         from data_connector.model_store_objects import open_object_models

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -13,6 +13,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from data_connector.errors import SchemaMismatchError, SourceNotFoundError
+from data_connector.ranges import KeyRange
 
 # Rows in a row group: readers skip and decode by group, and hold one in memory.
 _GROUP_ROWS = 131_072
@@ -36,15 +37,27 @@ class ParquetFormat:
         """The schema that all files share, which is checked in each one's footer."""
         return _dataset(path).schema
 
-    def batches(self, path: Path, schema: pa.Schema, batch_rows: int) -> Iterator[pa.RecordBatch]:
-        """The batches, in the order of the files' names and of their rows."""
+    def batches(
+        self,
+        path: Path,
+        schema: pa.Schema,
+        batch_rows: int,
+        ranges: Sequence[KeyRange] = (),
+    ) -> Iterator[pa.RecordBatch]:
+        """The batches, in the order of the files' names and of their rows.
+
+        Files and row groups whose statistics tell that they hold no row of the ranges are skipped.
+        """
         # Not by the dataset's scanner, which reads ahead and keeps files open behind our back.
         for fragment in _dataset(path).get_fragments():
+            groups = _groups_in(fragment, schema, ranges)
+            if not groups:
+                continue
             keys = ds.get_partition_keys(fragment.partition_expression)
             stored = [name for name in schema.names if name not in keys]
             # Without its checksum, a damaged page can decode to other numbers.
             with pq.ParquetFile(fragment.path, page_checksum_verification=True) as file:
-                for batch in file.iter_batches(batch_rows, columns=stored):
+                for batch in file.iter_batches(batch_rows, groups, columns=stored):
                     arrays = [
                         pa.repeat(pa.scalar(keys[field.name], field.type), batch.num_rows)
                         if field.name in keys
@@ -102,6 +115,16 @@ def _check_field(schema: pa.Schema, field: pa.Field, path: str) -> None:
             f"{field.type} in {path}, {schema.field(index).type} in the first file",
             column=field.name,
         )
+
+
+def _groups_in(
+    fragment: ds.ParquetFileFragment, schema: pa.Schema, ranges: Sequence[KeyRange]
+) -> list[int]:
+    """The numbers of the row groups that may hold rows of the ranges."""
+    condition = ds.scalar(True)  # noqa: FBT003 - a value, not a flag
+    for it in ranges:
+        condition &= it.expression(schema.field(it.column).type)
+    return [group.id for group in fragment.subset(condition).row_groups]
 
 
 def _groups(data: Iterator[pa.RecordBatch]) -> Iterator[list[pa.RecordBatch]]:

@@ -1,17 +1,20 @@
-"""PostgreSQL, through psycopg 3: a server-side cursor to read, COPY to write."""
+"""PostgreSQL: COPY to read and to write; psycopg 3 for all else."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import psycopg
+import psycopg.conninfo
+import psycopg.sql
 import pyarrow as pa
 import sqlalchemy as sa
 
-from data_connector import arrow_types
+from data_connector import arrow_types, postgresql_rows
 from data_connector.arrow_types import ANY_DECIMAL, MICROSECONDS, UTC_MICROSECONDS, decimal_type
 from data_connector.errors import (
     AccessDeniedError,
@@ -26,7 +29,7 @@ from data_connector.errors import (
 )
 from data_connector.locations import DatabaseLocation
 from data_connector.postgresql_copy import binary, csv, is_written
-from data_connector.sql import SqlBackend, undescribed
+from data_connector.sql import Rows, SqlBackend, Values, undescribed
 from data_connector.statements import execute, listed_names, quoted
 
 # libpq's parameters, each of which the URL can overrule.
@@ -78,7 +81,10 @@ def open_postgresql(location: DatabaseLocation) -> SqlBackend:
             f"PostgreSQL is read through psycopg 3: write postgresql+psycopg://, not +{driver}"
         )
     location = DatabaseLocation(location.url.set(drivername="postgresql+psycopg"))
-    return SqlBackend(PostgresqlDialect(location), psycopg.Error)
+    return SqlBackend(
+        PostgresqlDialect(location),
+        (psycopg.Error, postgresql_rows.DriverError, postgresql_rows.CopyError),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,20 +101,43 @@ class PostgresqlDialect:
 
     def begin(self, connection: sa.Connection, *, write: bool) -> None:
         """Set up the transaction that the driver begins by itself."""
-        if not write:
-            execute(connection, "SET TRANSACTION READ ONLY")
-        execute(
-            connection,
-            f"SELECT set_config('lock_timeout', '{_LOCK_TIMEOUT}', true) "
-            "WHERE current_setting('lock_timeout') = '0'",
-        ).close()
-        # Else every time would come with the server's zone, and cost a look-up.
-        execute(connection, "SET LOCAL TIME ZONE 'UTC'")
+        for statement in _settings(write=write):
+            execute(connection, statement).close()
 
-    def cursor(self, connection: sa.Connection) -> Any:
-        """A named cursor: the rows stay with the server."""
-        driver: Any = connection.connection.driver_connection
-        return driver.cursor(name="fetched")
+    @contextmanager
+    def rows(
+        self,
+        connection: sa.Connection,
+        statement: str,
+        parameters: Sequence[Any],
+        batch_rows: int,  # noqa: ARG002 - the driver counts bytes
+    ) -> Iterator[Rows]:
+        """A COPY to the client, which streams, on a connection to the same server."""
+        assert not parameters  # noqa: S101 - COPY takes none: see `compare`
+        info = _driver_of(connection).info
+        conninfo = psycopg.conninfo.make_conninfo(
+            info.dsn, password=info.password, client_encoding="UTF8"
+        )
+        select = statement.rstrip().rstrip(";") + "\n"
+        settings = _settings(write=False)
+        with postgresql_rows.copied(conninfo, select, settings) as rows:
+            # It held the table as it was described; the COPY does so now.
+            connection.close()
+            yield rows
+
+    def compare(
+        self,
+        connection: sa.Connection,
+        column: str,
+        kind: pa.DataType,
+        comparison: str,
+        key: pa.Scalar,
+    ) -> tuple[str, list[Any]]:
+        """The key as a literal that the driver quotes, and texts by their bytes."""
+        literal = psycopg.sql.Literal(key.as_py()).as_string(_driver_of(connection))
+        if pa.types.is_string(kind):
+            column += ' COLLATE "C"'
+        return f"{column} {comparison} {literal}", []
 
     def describe(self, connection: sa.Connection, statement: str) -> pa.Schema:
         """The schema, as the server describes the result."""
@@ -118,9 +147,9 @@ class PostgresqlDialect:
         result.close()
         return pa.schema(fields)
 
-    def to_array(self, values: Sequence[Any], kind: pa.DataType) -> pa.Array:
-        """The values as an array: psycopg's types are the declared ones."""
-        return pa.array(values, kind)
+    def to_array(self, values: Values, kind: pa.DataType) -> pa.Array:
+        """The driver's array, whose types are the declared ones but for NUMERIC."""
+        return postgresql_rows.to_array(values, kind)
 
     def stored_type(self, kind: pa.DataType) -> pa.DataType | None:
         """Arrow's types, but for integers without a sign and those of 8 bits."""
@@ -194,7 +223,7 @@ class PostgresqlDialect:
         state = getattr(error, "sqlstate", None) or ""
         diagnosis = getattr(error, "diag", None)
         primary = diagnosis.message_primary if diagnosis is not None else None
-        message = " ".join((primary or str(error)).split())
+        message = " ".join((primary or postgresql_rows.message_of(error)).split())
         context = (diagnosis.context if diagnosis is not None else None) or ""
         where = f" ({context.splitlines()[0]})" if context else ""
         if state == "53100":
@@ -217,7 +246,10 @@ class PostgresqlDialect:
             return AccessDeniedError(
                 f"cannot use {self.location}: {message}; check user and password"
             )
-        if isinstance(error, psycopg.OperationalError) and state[:2] in ("", "08", "53", "57"):
+        may_be_absent = not isinstance(error, psycopg.Error) or isinstance(
+            error, psycopg.OperationalError
+        )
+        if may_be_absent and state[:2] in ("", "08", "53", "57"):
             return SourceUnreachableError(
                 f"cannot use {self.location}: {message}; check host, port, and that the server runs"
             )
@@ -230,6 +262,17 @@ class PostgresqlDialect:
         return QueryError(f"{self.location} refused: {message}{where}")
 
 
+def _settings(*, write: bool) -> list[str]:
+    """What a transaction begins with."""
+    return [
+        *([] if write else ["SET TRANSACTION READ ONLY"]),
+        f"SELECT set_config('lock_timeout', '{_LOCK_TIMEOUT}', true) "
+        "WHERE current_setting('lock_timeout') = '0'",
+        # Else every time would come with the server's zone, and cost a look-up.
+        "SET LOCAL TIME ZONE 'UTC'",
+    ]
+
+
 def _field(column: Any) -> pa.Field:
     if column.type_code == _NUMERIC:
         if column.precision is None:
@@ -240,3 +283,9 @@ def _field(column: Any) -> pa.Field:
     if kind is None:
         return undescribed(column.name, column.type_display)
     return pa.field(column.name, kind)
+
+
+def _driver_of(connection: sa.Connection) -> psycopg.Connection[Any]:
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, psycopg.Connection)  # noqa: S101 - narrows Any
+    return driver

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import pyarrow as pa
 import sqlalchemy as sa
@@ -23,9 +23,21 @@ from data_connector.errors import (
 )
 from data_connector.locations import DatabaseLocation
 from data_connector.observe import Watched
+from data_connector.ranges import KeyRange, check_ranges, in_ranges, with_keys
 from data_connector.statements import check_characters, execute, listed_names, quoted
-from data_connector.streams import OwningReader
+from data_connector.streams import OwningReader, regrouped
 from data_connector.upsert import Upsert, check_key, check_no_null
+
+# As a driver yields them: plain values, None for NULL, or an array already.
+Values: TypeAlias = "Sequence[Any] | pa.Array"
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The rows of a SELECT that runs, as blocks of columns."""
+
+    names: Sequence[str]
+    blocks: Iterator[Sequence[Values]]
 
 
 class Dialect(Protocol):
@@ -41,17 +53,38 @@ class Dialect(Protocol):
     def begin(self, connection: sa.Connection, *, write: bool) -> None:
         """Start the transaction."""
 
-    def cursor(self, connection: sa.Connection) -> Any:
-        """A DBAPI cursor that leaves rows on the server until they are fetched.
+    def rows(
+        self,
+        connection: sa.Connection,
+        statement: str,
+        parameters: Sequence[Any],
+        batch_rows: int,
+    ) -> AbstractContextManager[Rows]:
+        """The rows of a SELECT, left with the server until they are asked for.
 
-        The driver's own, since SQLAlchemy's rows take as long again as all the rest.
+        By the fastest way there is, and not as SQLAlchemy's rows, which take as long again as
+        all the rest. Blocks have any size that fits in memory; the batches made of them are to
+        have `batch_rows` rows.
+        """
+
+    def compare(
+        self,
+        connection: sa.Connection,
+        column: str,
+        kind: pa.DataType,
+        comparison: str,
+        key: pa.Scalar,
+    ) -> tuple[str, list[Any]]:
+        """A condition, and its parameters, that holds where `column` is `>=` or `<=` the key.
+
+        It may hold for more rows, which are taken out later, but never for NULL.
         """
 
     def describe(self, connection: sa.Connection, statement: str) -> pa.Schema:
         """The schema of a SELECT's result, from declared types."""
 
-    def to_array(self, values: Sequence[Any], kind: pa.DataType) -> pa.Array:
-        """Values as the driver yields them, None for NULL, as an array of `kind`.
+    def to_array(self, values: Values, kind: pa.DataType) -> pa.Array:
+        """Values as the driver yields them, as an array of `kind`.
 
         Raises `pyarrow.ArrowException`, `ValueError`, `TypeError`, `OverflowError` or
         `ArithmeticError` if one does not fit exactly.
@@ -102,7 +135,7 @@ class SqlBackend:
     """A database as source and target."""
 
     dialect: Dialect
-    driver_error: type[Exception]
+    driver_errors: tuple[type[Exception], ...]
 
     @property
     def capabilities(self) -> Capabilities:
@@ -117,26 +150,40 @@ class SqlBackend:
             return table_names(connection)
 
     def fetch(self, request: Request) -> OwningReader:
-        """A reader over a server-side cursor, which holds the connection."""
+        """A reader over rows that the server holds, and that holds the connection."""
+        ranges = [it for it in request.ranges if not it.is_everything]
         with ExitStack() as resources, self._translated():
             connection = resources.enter_context(self._connected(create=False))
             self.dialect.begin(connection, write=False)
             relation = self._relation(connection, request)
             described = self.dialect.describe(connection, f"SELECT * FROM {relation}")  # noqa: S608
-            columns = _readable(described, request.columns)
-            schema = pa.schema([described.field(index) for index in columns])
-            cursor = resources.enter_context(closing(self.dialect.cursor(connection)))
-            if request.query is not None:
+            check_distinct(described.names)
+            wanted = _readable(described, request.columns)
+            check_ranges(ranges, described)
+            names = [described.field(index).name for index in wanted]
+            schema = pa.schema([described.field(name) for name in with_keys(names, ranges)])
+            if request.query is not None and not ranges:
                 # As it stands, and projected here: a query around it need not keep its order.
-                cursor.execute(request.query)
-                _check_distinct([column[0] for column in cursor.description])
+                statement, columns = request.query, wanted
+                parameters: list[Any] = []
             else:
-                names = ", ".join(f"fetched.{quoted(name)}" for name in schema.names)
-                cursor.execute(f"SELECT {names} FROM {relation}")  # noqa: S608
+                where, parameters = self._where(connection, ranges, schema)
+                listed = ", ".join(f"fetched.{quoted(name)}" for name in schema.names)
+                statement = f"SELECT {listed} FROM {relation}{where}"  # noqa: S608
                 columns = list(range(len(schema)))
+            rows = resources.enter_context(
+                self.dialect.rows(connection, statement, parameters, request.batch_rows)
+            )
+            check_distinct(rows.names)
             release = resources.pop_all().close
-        batches = self._batches(cursor, request.batch_rows, columns, schema)
-        return OwningReader(schema, batches, release)
+        batches = self._batches(rows.blocks, columns, schema)
+        if ranges:
+            batches = in_ranges(batches, ranges, names)
+        return OwningReader(
+            pa.schema([schema.field(name) for name in names]),
+            regrouped(batches, request.batch_rows),
+            release,
+        )
 
     def load(self, data: Watched, order: Order) -> int:
         """Write all rows in one transaction with the table's creation."""
@@ -209,9 +256,10 @@ class SqlBackend:
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
+        errors: tuple[type[Exception], ...] = (sa.exc.DBAPIError, *self.driver_errors)
         try:
             yield
-        except (sa.exc.DBAPIError, self.driver_error) as error:
+        except errors as error:
             raise self._translate(error) from None
 
     def _translate(self, error: Exception) -> ConnectorError:
@@ -228,30 +276,45 @@ class SqlBackend:
             return f"({request.query.rstrip().rstrip(';')}\n) AS fetched"
         return f"{quoted(choose_table(table_names(connection), request.table))} AS fetched"
 
+    def _where(
+        self, connection: sa.Connection, ranges: Sequence[KeyRange], schema: pa.Schema
+    ) -> tuple[str, list[Any]]:
+        """A condition that holds for all rows of the ranges, and its parameters."""
+        conditions = []
+        parameters: list[Any] = []
+        for it in ranges:
+            column = f"fetched.{quoted(it.column)}"
+            kind = schema.field(it.column).type
+            parts = []
+            for comparison, key in zip((">=", "<="), it.bounds(kind), strict=True):
+                if key is not None:
+                    part, bound = self.dialect.compare(connection, column, kind, comparison, key)
+                    parts.append(part)
+                    parameters += bound
+            condition = " AND ".join(parts) or f"{column} IS NOT NULL"
+            conditions.append(f"({condition} OR {column} IS NULL)" if it.nulls else condition)
+        return (f" WHERE {' AND '.join(conditions)}" if conditions else ""), parameters
+
     def _batches(
-        self,
-        cursor: Any,
-        batch_rows: int,
-        columns: Sequence[int],
-        schema: pa.Schema,
+        self, blocks: Iterator[Sequence[Values]], columns: Sequence[int], schema: pa.Schema
     ) -> Iterator[pa.RecordBatch]:
         row = 0
         with self._translated():
-            while rows := cursor.fetchmany(batch_rows):
-                values = list(zip(*rows, strict=True))
+            for values in blocks:
                 arrays = [
                     self._array(values[index], field, row)
                     for index, field in zip(columns, schema, strict=True)
                 ]
-                row += len(rows)
-                del rows, values  # not to be held while the consumer works on the batch
+                row += len(values[0])
+                del values  # not to be held while the consumer works on the batch
                 yield pa.RecordBatch.from_arrays(arrays, schema=schema)
 
-    def _array(self, values: Sequence[Any], field: pa.Field, row: int) -> pa.Array:
+    def _array(self, values: Values, field: pa.Field, row: int) -> pa.Array:
         try:
             return self.dialect.to_array(values, field.type)
         except MISFITS:
-            for offset, value in enumerate(values):
+            for offset in range(len(values)):
+                value = values[offset : offset + 1]
                 reason = misfit(self.dialect.to_array, value, field.type)
                 if reason is not None:
                     raise SchemaMismatchError(
@@ -328,18 +391,19 @@ def _readable(described: pa.Schema, names: Sequence[str] | None) -> list[int]:
     return positions
 
 
-def _check_distinct(names: Sequence[str]) -> None:
+def check_distinct(names: Sequence[str]) -> None:
+    """Raise `SchemaMismatchError` if a query yields two columns of one name."""
     for name in names:
         if names.count(name) > 1:
             raise SchemaMismatchError("the query yields it twice: rename one", column=name)
 
 
 def misfit(
-    convert: Callable[[Sequence[Any], pa.DataType], pa.Array], value: object, kind: pa.DataType
+    convert: Callable[[Values, pa.DataType], pa.Array], value: Values, kind: pa.DataType
 ) -> str | None:
-    """Why `value` alone does not fit `kind`; None if it does."""
+    """Why the only one of `value` does not fit `kind`; None if it does."""
     try:
-        convert([value], kind)
+        convert(value, kind)
     except MISFITS as error:
         return str(error).splitlines()[0] if str(error) else type(error).__name__
     return None
@@ -356,6 +420,10 @@ def table_names(connection: sa.Connection) -> list[str]:
     return sorted({*inspector.get_table_names(), *inspector.get_view_names()})
 
 
-def _shown(value: object, limit: int = 60) -> str:
-    text = repr(value)
+def _shown(value: Values, limit: int = 60) -> str:
+    try:
+        (only,) = value.to_pylist() if isinstance(value, pa.Array) else value
+    except OverflowError:  # Python's calendar ends before Arrow's
+        return "a time"
+    text = repr(only)
     return text if len(text) <= limit else text[:limit] + "..."

@@ -7,11 +7,15 @@ digits, which SQLite would round to a float, are text.
 
 from __future__ import annotations
 
+import array
+import datetime as dt
 import re
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import chain
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -35,12 +39,15 @@ from data_connector.errors import (
     WriteError,
 )
 from data_connector.locations import DatabaseLocation
-from data_connector.sql import SqlBackend
+from data_connector.sql import Rows, SqlBackend, Values
 from data_connector.statements import execute, listed_names, quoted
 
 # More rows in a statement gain nothing; more values were too many for SQLite before 3.32.
 _ROWS_A_STATEMENT = 50
 _MOST_VALUES = 999
+
+# Rows held as Python's objects at a time: few enough to lie in the processor's cache.
+_BLOCK_ROWS = 2_048
 
 # Digits that a decimal keeps as a float (https://sqlite.org/datatype3.html, section 3.1).
 _EXACT_DIGITS = 15
@@ -79,7 +86,7 @@ def open_sqlite(location: DatabaseLocation) -> SqlBackend:
         raise UnsupportedSourceError(
             "SQLite needs a file: write sqlite:///relative or sqlite:////absolute"
         )
-    return SqlBackend(SqliteDialect(location), sqlite3.Error)
+    return SqlBackend(SqliteDialect(location), (sqlite3.Error,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +119,47 @@ class SqliteDialect:
         """Start a transaction; a writer takes its lock at once, and so fails at once."""
         execute(connection, "BEGIN IMMEDIATE" if write else "BEGIN")
 
-    def cursor(self, connection: sa.Connection) -> sqlite3.Cursor:
-        """A cursor, which in SQLite reads row by row."""
-        return connection.connection.cursor()  # type: ignore[return-value]
+    @contextmanager
+    def rows(
+        self,
+        connection: sa.Connection,
+        statement: str,
+        parameters: Sequence[Any],
+        batch_rows: int,
+    ) -> Iterator[Rows]:
+        """The rows, which SQLite reads one by one."""
+        cursor: Any = connection.connection.cursor()
+        with closing(cursor):
+            cursor.execute(statement, parameters)
+            names = [column[0] for column in cursor.description]
+            yield Rows(names, _blocks(cursor, min(batch_rows, _BLOCK_ROWS)))
+
+    def compare(
+        self,
+        connection: sa.Connection,  # noqa: ARG002 - SQLite binds parameters
+        column: str,
+        kind: pa.DataType,
+        comparison: str,
+        key: pa.Scalar,
+    ) -> tuple[str, list[Any]]:
+        """By the stored values; of times, which others write in many ways, by the day alone."""
+        value = key.as_py()
+        if pa.types.is_timestamp(kind):
+            # A day each way, since its day may be that of another zone; a day more, since the
+            # text goes on after the day.
+            try:
+                value = value.date() + dt.timedelta(days=-1 if comparison == ">=" else 2)
+            except OverflowError:
+                return f"{column} IS NOT NULL", []
+        if isinstance(value, dt.date):
+            value = value.isoformat()
+        if pa.types.is_decimal(kind):
+            if kind.precision > _EXACT_DIGITS:  # a text, which has another order
+                return f"{column} IS NOT NULL", []
+            value = float(value)  # as the stored ones are rounded
+        if pa.types.is_string(kind):
+            column += " COLLATE BINARY"
+        return f"{column} {comparison} ?", [value]
 
     def describe(self, connection: sa.Connection, statement: str) -> pa.Schema:
         """The schema, from the types declared for the columns that the result comes from."""
@@ -136,25 +181,30 @@ class SqliteDialect:
         finally:
             execute(connection, f"DROP VIEW {view}")
 
-    def to_array(self, values: Sequence[Any], kind: pa.DataType) -> pa.Array:
+    def to_array(self, values: Values, kind: pa.DataType) -> pa.Array:
         """The values as an array of `kind`, exactly."""
         if pa.types.is_decimal(kind):
             return pa.array([None if v is None else _decimal(v) for v in values], kind)
         if pa.types.is_binary(kind) and any(type(value) is str for value in values):
             raise TypeError("SQLite stores it as text")
+        if pa.types.is_int64(kind):
+            with suppress(TypeError):  # a NULL, or no integer
+                return pa.Array.from_buffers(
+                    kind, len(values), [None, pa.py_buffer(array.array("q", values))]
+                )
         # The type is inferred first: told the type, Arrow would let 1.5 be the integer 1.
-        array = pa.array(values)
-        if array.type == kind or pa.types.is_null(array.type):
-            return array.cast(kind)
-        if pa.types.is_string(array.type) and pa.types.is_temporal(kind):
-            return array.cast(kind)
-        if pa.types.is_int64(array.type) and pa.types.is_floating(kind):
-            return array.cast(kind)
-        if pa.types.is_int64(array.type) and pa.types.is_boolean(kind):
-            if pc.all(pc.is_in(array, pa.array([0, 1, None]))).as_py():
-                return array.cast(kind)
+        stored = pa.array(values)
+        if stored.type == kind or pa.types.is_null(stored.type):
+            return stored.cast(kind)
+        if pa.types.is_string(stored.type) and pa.types.is_temporal(kind):
+            return stored.cast(kind)
+        if pa.types.is_int64(stored.type) and pa.types.is_floating(kind):
+            return stored.cast(kind)
+        if pa.types.is_int64(stored.type) and pa.types.is_boolean(kind):
+            if pc.all(pc.is_in(stored, pa.array([0, 1, None]))).as_py():
+                return stored.cast(kind)
             raise ValueError("a boolean is 0 or 1")
-        raise TypeError(f"SQLite stores it as {array.type}")
+        raise TypeError(f"SQLite stores it as {stored.type}")
 
     def stored_type(self, kind: pa.DataType) -> pa.DataType | None:
         """Integers are 64 bits wide and floats double: SQLite has no others."""
@@ -210,7 +260,7 @@ class SqliteDialect:
         batches: Iterator[pa.RecordBatch],
     ) -> None:
         """Insert many rows by each statement, which takes less than half as long as one by one."""
-        cursor = self.cursor(connection)
+        cursor: Any = connection.connection.cursor()
         width = len(schema)
         step = width * max(1, min(_ROWS_A_STATEMENT, _MOST_VALUES // width))
         into = f"INSERT INTO {quoted(table)} ({listed_names(schema.names)}) VALUES "  # noqa: S608
@@ -218,8 +268,8 @@ class SqliteDialect:
         rows = ", ".join([row] * (step // width))
         for batch in batches:
             values: list[Any] = [None] * (width * batch.num_rows)  # row by row
-            for index, (array, field) in enumerate(zip(batch.columns, schema, strict=True)):
-                values[index::width] = _stored_values(array, field)
+            for index, (column, field) in enumerate(zip(batch.columns, schema, strict=True)):
+                values[index::width] = _stored_values(column, field)
             rest = len(values) - len(values) % step
             cursor.executemany(into + rows, (values[at : at + step] for at in range(0, rest, step)))
             cursor.executemany(
@@ -290,6 +340,14 @@ def _first_type(connection: sa.Connection, view: str, name: str) -> pa.DataType:
         f"SELECT typeof({column}) FROM {view} WHERE {column} IS NOT NULL LIMIT 1",  # noqa: S608
     )
     return _STORAGE_CLASSES[found.scalar()]
+
+
+def _blocks(cursor: sqlite3.Cursor, size: int) -> Iterator[list[list[Any]]]:
+    while rows := cursor.fetchmany(size):
+        width = len(rows[0])
+        # Not by zip(*rows), whose iterators, one a row, keep the garbage collector busy.
+        values = list(chain.from_iterable(rows))
+        yield [values[column::width] for column in range(width)]
 
 
 def _decimal(value: object) -> Decimal:

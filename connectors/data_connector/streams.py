@@ -15,7 +15,7 @@ class OwningReader(ipc.RecordBatchStreamReader):  # type: ignore[misc]  # pyarro
 
     `RecordBatchReader.from_batches` would keep a connection until the reader is collected: its
     `close` does not reach the iterator. Here the batches pass through an IPC stream in memory, one
-    at a time. That costs a copy (about 1 GB/s), keeps the errors' own types, which Arrow's C
+    at a time. That costs a copy, keeps the errors' own types, which Arrow's C
     stream would lose, and works with all that takes a reader, in Python and in C++.
 
     Args:
@@ -51,23 +51,24 @@ class _Pipe(io.RawIOBase):
     ) -> None:
         self._release: Callable[[], None] | None = release
         self.batches = batches
-        self._buffer = io.BytesIO(schema.serialize())
-        self._written = io.BytesIO()
-        self._writer = ipc.new_stream(self._written, schema)
-        # The writer will put the schema before the first batch, when it has been read already.
-        self._skip = len(self._buffer.getbuffer())
+        self._schema = schema
+        self._message = memoryview(schema.serialize())
+        self._schema_size = len(self._message)
 
     def readable(self) -> bool:
         return True
 
-    def read(self, size: int = -1, /) -> bytes:
+    def read(self, size: int = -1, /) -> memoryview:
         if self.closed:
             raise ValueError("read of a closed reader")
         # Arrow reads a message's prefix, header and body one after the other, so that a read
         # never crosses from one batch's bytes into the next's.
-        return self._buffer.read(size) or (self._next_message(size) if size else b"")
+        if size and not self._message:
+            self._message = self._next_message()
+        part, self._message = self._message[:size], self._message[size:]
+        return part
 
-    def _next_message(self, size: int) -> bytes:
+    def _next_message(self) -> memoryview:
         try:
             batch = next(self.batches, None)
         except BaseException:
@@ -75,13 +76,12 @@ class _Pipe(io.RawIOBase):
             raise
         if batch is None:
             self._let_go()
-            return b""
-        self._written.seek(0)
-        self._written.truncate()
-        self._writer.write_batch(batch)
-        self._written.seek(self._skip)
-        self._buffer, self._skip = self._written, 0
-        return self._buffer.read(size)
+            return memoryview(b"")
+        # A stream of its own, not closed, since it would end there; its schema has been read
+        # already. Its memory becomes the batch's.
+        written = pa.BufferOutputStream()
+        ipc.new_stream(written, self._schema).write_batch(batch)
+        return memoryview(written.getvalue())[self._schema_size :]
 
     def _let_go(self) -> None:
         release, self._release = self._release, None
@@ -105,6 +105,25 @@ class _Pipe(io.RawIOBase):
 def can_be_read_again(data: Any) -> bool:
     """Whether `as_reader` yields all rows each time; streams are known to yield them only once."""
     return isinstance(data, pa.Table | pa.RecordBatch)
+
+
+def regrouped(batches: Iterator[pa.RecordBatch], batch_rows: int) -> Iterator[pa.RecordBatch]:
+    """The same rows in batches of at most `batch_rows`, small ones put together."""
+    held: list[pa.RecordBatch] = []
+    rows = 0
+    for batch in batches:
+        is_large = 2 * batch.num_rows > batch_rows
+        if held and (is_large or rows + batch.num_rows > batch_rows):
+            yield pa.concat_batches(held)
+            held, rows = [], 0
+        if is_large:
+            for start in range(0, batch.num_rows, batch_rows):
+                yield batch.slice(start, batch_rows)
+        else:
+            held.append(batch)
+            rows += batch.num_rows
+    if held:
+        yield pa.concat_batches(held)
 
 
 def as_reader(data: Any, *, batch_rows: int) -> pa.RecordBatchReader:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, get_args
@@ -10,6 +11,7 @@ from data_connector.backends import Backend, IfExists, Order, Request, open_back
 from data_connector.errors import CommitUnknownError, ConnectorError, UnsupportedSourceError
 from data_connector.locations import DatabaseLocation, FileLocation, parse
 from data_connector.observe import Progress, Watched
+from data_connector.ranges import KeyRange
 from data_connector.retry import again, passes
 
 if TYPE_CHECKING:
@@ -27,6 +29,10 @@ def fetch(
     table: str | None = None,
     query: str | None = None,
     columns: Sequence[str] | None = None,
+    since: dt.datetime | None = None,
+    until: dt.datetime | None = None,
+    time_column: str = "timestamp",
+    key_range: KeyRange | None = None,
     batch_rows: int = BATCH_ROWS,
     schema: pa.Schema | None = None,
     retries: int = 0,
@@ -45,6 +51,11 @@ def fetch(
         table: which table or view; may be left out where the source holds only one.
         query: a SELECT to run instead.
         columns: which columns, in this order; all by default.
+        since: only rows of this time or later, by their `time_column`; with a zone.
+        until: only rows of an earlier time than this; with a zone.
+        time_column: a column of times; those without a zone are taken as UTC.
+        key_range: only rows in this range, such as one of `split`. It and the times narrow a
+            `query` from without, whose ORDER BY then need not hold.
         batch_rows: most rows in a batch.
         schema: the columns' types, for CSV, which knows none; otherwise they are guessed from the
             file's beginning. It names every column of the file.
@@ -65,6 +76,9 @@ def fetch(
     """
     _check_request(table=table, query=query, columns=columns, batch_rows=batch_rows)
     _check_retries(retries)
+    ranges = [] if key_range is None else [key_range]
+    if since is not None or until is not None:
+        ranges.append(_time_range(time_column, since, until))
     location = parse(source)
     backend = open_backend(location)
     if query is not None and not backend.capabilities.queries:
@@ -77,6 +91,7 @@ def fetch(
         columns=None if columns is None else tuple(columns),
         schema=schema,
         batch_rows=batch_rows,
+        ranges=tuple(ranges),
     )
 
     def attempt() -> pa.RecordBatchReader:
@@ -224,6 +239,18 @@ def _check_order(*, if_exists: IfExists, key: Sequence[str]) -> None:
         raise ValueError(f"if_exists must be one of {get_args(IfExists)}, got {if_exists!r}")
     if isinstance(key, str) or not key or len(set(key)) < len(key):
         raise ValueError(f"key must be a list of different names, got {key=}")
+
+
+def _time_range(column: str, since: dt.datetime | None, until: dt.datetime | None) -> KeyRange:
+    for name, time in (("since", since), ("until", until)):
+        if time is not None and not (isinstance(time, dt.datetime) and time.tzinfo):
+            raise ValueError(
+                f"{name} must be a datetime with a zone, as in datetime(2018, 4, 1, tzinfo=UTC), "
+                f"got {time!r}"
+            )
+    if since is not None and until is not None and since > until:
+        raise ValueError(f"since must not lie after until, got {since=!s}, {until=!s}")
+    return KeyRange(column=column, start=since, stop=until)
 
 
 def _check_request(

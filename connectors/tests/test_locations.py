@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from data_connector.backends import open_backend
-from data_connector.errors import UnsupportedSourceError
+from data_connector.errors import SourceNotFoundError, UnsupportedSourceError
 from data_connector.locations import DatabaseLocation, FileLocation, file_path, parse, scheme_of
 
 
@@ -62,3 +62,29 @@ def test_secrets_are_taken_out_of_texts_in_every_spelling() -> None:
 def test_a_scheme_is_told_from_a_path() -> None:
     assert scheme_of("S3://bucket") == "s3"
     assert scheme_of("/a/b:c") is None
+
+
+def test_a_url_may_be_kept_in_a_variable_or_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = "postgresql://fraud:s3cr3t@host/db"
+    monkeypatch.setenv("FRAUD_SOURCE", f" {url}\n")
+    (tmp_path / "a secret").write_text(f"{url}\n")
+    for source in ("env:FRAUD_SOURCE", f"secret-file:{tmp_path}/a secret"):
+        assert parse(source) == parse(url)
+        assert "s3cr3t" not in repr(parse(source))
+
+
+def test_a_variable_or_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SourceNotFoundError, match="variable 'NO_SUCH_SOURCE'.*put the source"):
+        parse("env:NO_SUCH_SOURCE")
+    with pytest.raises(SourceNotFoundError, match="file '/no/such/file'"):
+        parse("secret-file:/no/such/file")
+
+
+@pytest.mark.parametrize("held", ["s3cr3t", "", "s3cr3t:5432", "postgresql://s3cr3t:x/y:z"])
+def test_what_they_hold_is_not_shown(held: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FRAUD_SOURCE", held)
+    with pytest.raises(UnsupportedSourceError) as caught:
+        parse("env:FRAUD_SOURCE")
+    assert "s3cr3t" not in str(caught.value)

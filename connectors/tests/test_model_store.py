@@ -481,3 +481,11 @@ def test_a_full_disk_is_named_and_nothing_is_kept(
     assert f"mounted at {tmp_path / 'disk'} (2,097,152 bytes" in message
     assert kept == "1 b'small'"
     assert after == "2"
+
+
+def test_the_url_may_be_kept_in_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MODELS", f"sqlite:///{tmp_path / 'models.db'}")
+    ModelStore("env:MODELS", cache=tmp_path).publish("fraud", lambda folder: (folder / "a").touch())
+    assert ModelStore(f"sqlite:///{tmp_path / 'models.db'}", cache=tmp_path).names() == ("fraud",)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import socket
+import threading
 import time
 from collections.abc import Callable
 from decimal import Decimal
@@ -44,6 +45,8 @@ def test_times_are_instants_whatever_the_server_s_zone(postgresql: str, psql: Ps
         midnight = dt.datetime(2018, 4, 1, tzinfo=dt.UTC)
         expected = pa.table({"at": pa.array([midnight], pa.timestamp("us", "UTC"))})
         assert dc.fetch(postgresql).read_all() == expected
+        text = dc.fetch(postgresql, query="SELECT CAST(at AS text) AS text FROM rows").read_all()
+        assert text["text"].to_pylist() == ["2018-04-01 00:00:00+00"]
         dc.load(expected, postgresql, table="rows", if_exists="append")
         assert psql(postgresql, "SELECT DISTINCT at AT TIME ZONE 'UTC' FROM rows") == [
             (midnight.replace(tzinfo=None),)
@@ -62,6 +65,55 @@ def test_a_number_that_arrow_cannot_hold_names_column_and_row(postgresql: str, v
     query = f"SELECT 1::numeric AS amount UNION ALL SELECT {value}"
     with pytest.raises(dc.SchemaMismatchError, match="column 'amount', row 2"):
         dc.fetch(postgresql, query=query).read_all()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "'infinity'::date",
+        "'-infinity'::timestamp",
+        "'infinity'::timestamptz",
+        "'294276-12-31'::timestamp",
+    ],
+)
+def test_a_time_that_arrow_cannot_hold_names_column_and_row(postgresql: str, value: str) -> None:
+    query = f"SELECT NULL AS at UNION ALL SELECT {value}"
+    with pytest.raises(
+        dc.SchemaMismatchError, match="column 'at', row 2: a time does not .* infinite"
+    ):
+        dc.fetch(postgresql, query=query).read_all()
+
+
+def test_times_beyond_python_s_calendar_are_exact(postgresql: str) -> None:
+    query = (
+        "SELECT day, CAST(day - '1970-01-01'::date AS int) AS days, at,"
+        " CAST(1e6 * extract(epoch FROM at) AS bigint) AS microseconds"
+        " FROM (VALUES ('4714-11-24 BC'::date, '294246-12-31'::timestamp)) AS extremes (day, at)"
+    )
+    read = dc.fetch(postgresql, query=query).read_all()
+    assert read["day"].cast(pa.int32()) == read["days"]
+    assert read["at"].cast(pa.int64()) == read["microseconds"]
+
+
+def test_an_oid_has_no_sign(postgresql: str) -> None:
+    read = dc.fetch(postgresql, query="SELECT 4294967295::oid AS a, 7::bigint AS b").read_all()
+    assert read.to_pylist() == [{"a": 2**32 - 1, "b": 7}]
+
+
+def test_a_query_that_fails_after_its_first_rows_is_a_query_s_error(postgresql: str) -> None:
+    query = "SELECT 1 / (1000000 - n) AS a FROM generate_series(1, 1000000) n"
+    reader = dc.fetch(postgresql, query=query, batch_rows=10)
+    with pytest.raises(dc.QueryError, match="refused: .*division by zero"):
+        reader.read_all()
+
+
+def test_a_reader_that_is_closed_early_leaves_the_server_at_once(
+    postgresql: str, psql: Psql
+) -> None:
+    psql(postgresql, "CREATE TABLE rows AS SELECT n FROM generate_series(1, 1000000) n")
+    with dc.fetch(postgresql, batch_rows=10) as reader:
+        reader.read_next_batch()
+    psql(postgresql, "SET lock_timeout = '5s'; DROP TABLE rows")
 
 
 def test_nan_is_a_float(postgresql: str) -> None:
@@ -141,13 +193,39 @@ def test_a_server_that_does_not_answer_is_given_up() -> None:
             dc.list_tables(f"postgresql://fraud@127.0.0.1:{port}/db?connect_timeout=2")
 
 
+@pytest.mark.parametrize(
+    ("answer", "options", "message"),
+    [
+        (b"N", "sslmode=require", "server does not support SSL, but SSL was required"),
+        (b"S", "sslmode=verify-full&sslrootcert=/nowhere.crt", '"/nowhere.crt" does not exist'),
+    ],
+)
+def test_options_for_tls_reach_the_driver(answer: bytes, options: str, message: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def say_whether_there_is_tls() -> None:
+            connection, _ = server.accept()
+            with connection:
+                assert len(connection.recv(8)) == 8  # a request for TLS
+                connection.sendall(answer)
+                connection.recv(1)  # until the client gives up
+
+        thread = threading.Thread(target=say_whether_there_is_tls, daemon=True)
+        thread.start()
+        port = server.getsockname()[1]
+        with pytest.raises(dc.SourceUnreachableError, match=message):
+            dc.fetch(f"postgresql://fraud:s3cr3t@127.0.0.1:{port}/db?{options}", table="rows")
+        thread.join()
+
+
 def test_a_missing_database_is_named(postgresql: str) -> None:
     with pytest.raises(dc.SourceNotFoundError, match="nowhere"):
         dc.list_tables(with_(postgresql, database="nowhere"))
 
 
 def test_a_connection_that_is_cut_is_an_error(postgresql: str, psql: Psql) -> None:
-    dc.load(pa.table({"a": range(1000)}), postgresql, table="rows")
+    # More than what may have reached us before the cut.
+    dc.load(pa.table({"a": range(1_000_000)}), postgresql, table="rows")
     reader = dc.fetch(postgresql, batch_rows=10)
     reader.read_next_batch()
     psql(

@@ -18,6 +18,7 @@ def test_the_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert names["total"] == 12.5 + 220.75 + 3.0
     assert {path.name for path in tmp_path.iterdir()} == {
         "transactions.db",
+        "cursor.json",
         "large.parquet",
         "models",
     }

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pytest
 
-from data_connector.streams import OwningReader, as_reader
+from data_connector.streams import OwningReader, as_reader, regrouped
 
 SCHEMA = pa.schema([("n", pa.int64()), ("word", pa.dictionary(pa.int32(), pa.string()))])
 
@@ -120,3 +120,17 @@ def test_tables_batches_and_streams_are_readers_too() -> None:
     assert as_reader(Foreign(), batch_rows=4).read_all() == table
     with pytest.raises(TypeError, match="list"):
         as_reader([1], batch_rows=4)
+
+
+@pytest.mark.parametrize("batch_rows", [1, 2, 3, 5, 100])
+def test_regrouped_batches_are_no_longer_than_asked_and_lose_no_row(batch_rows: int) -> None:
+    sizes = [1, 1, 0, 7, 2, 1, 3]
+    starts = [sum(sizes[:n]) for n in range(len(sizes))]
+    batches = [
+        pa.record_batch({"n": pa.array(range(start, start + size), pa.int64())})
+        for start, size in zip(starts, sizes, strict=True)
+    ]
+    read = list(regrouped(iter(batches), batch_rows))
+    assert max(batch.num_rows for batch in read) <= batch_rows
+    assert pa.Table.from_batches(read)["n"].to_pylist() == list(range(15))
+    assert len(read) <= 2 * 15 / batch_rows + 1

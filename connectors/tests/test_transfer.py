@@ -95,11 +95,13 @@ class Place:
         return sorted(found)
 
 
-@pytest.fixture(params=["sqlite", "postgresql", "parquet", "csv", "csv.gz"])
+@pytest.fixture(params=["sqlite", "postgresql", "duckdb", "parquet", "csv", "csv.gz"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     kind = request.param
     if kind == "sqlite":
         url, table = f"sqlite:///{tmp_path}/data.db", "rows"
+    elif kind == "duckdb":
+        url, table = f"duckdb:///{tmp_path}/data.duckdb", "rows"
     elif kind == "postgresql":
         url, table = request.getfixturevalue("postgresql"), "rows"
     else:
