@@ -486,6 +486,8 @@ def test_a_full_disk_is_named_and_nothing_is_kept(
 def test_the_url_may_be_kept_in_the_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("MODELS", f"sqlite:///{tmp_path / 'models.db'}")
-    ModelStore("env:MODELS", cache=tmp_path).publish("fraud", lambda folder: (folder / "a").touch())
-    assert ModelStore(f"sqlite:///{tmp_path / 'models.db'}", cache=tmp_path).names() == ("fraud",)
+    url = f"sqlite:///{tmp_path / 'models.db'}"
+    monkeypatch.setenv("MODELS", url)
+    kept = dc.ModelStore("env:MODELS", cache=tmp_path)
+    kept.publish("fraud", lambda folder: (folder / "model.json").touch())
+    assert dc.ModelStore(url, cache=tmp_path).names() == ("fraud",)
