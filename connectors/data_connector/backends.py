@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Literal, Protocol, cast
 
 from data_connector.errors import TableNotFoundError, UnsupportedSourceError
-from data_connector.locations import DatabaseLocation, FileLocation
+from data_connector.locations import OBJECT_SCHEMES, Location
 from data_connector.ranges import KeyRange
 
 if TYPE_CHECKING:
@@ -82,13 +82,14 @@ class Backend(Protocol):
 # A scheme's backend: imported when first used, so that no one pays for a driver unasked.
 _BACKENDS = {
     "file": "data_connector.files:open_files",
+    **dict.fromkeys(OBJECT_SCHEMES, "data_connector.objects:open_objects"),
     "duckdb": "data_connector.duckdb_files:open_duckdb",
     "sqlite": "data_connector.sqlite:open_sqlite",
     "postgresql": "data_connector.postgresql:open_postgresql",
 }
 
 
-def open_backend(location: FileLocation | DatabaseLocation) -> Backend:
+def open_backend(location: Location) -> Backend:
     """The backend for `location`, which may not exist yet.
 
     Raises:

@@ -7,8 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import pyarrow as pa
 from pyarrow import csv
@@ -16,6 +15,9 @@ from pyarrow import csv
 from data_connector.arrow_types import MICROSECONDS, UTC_MICROSECONDS, stored_type
 from data_connector.errors import SchemaMismatchError
 from data_connector.ranges import KeyRange
+
+if TYPE_CHECKING:
+    from data_connector.files import Place
 
 # Types are guessed from the first block, so it had better be a large one; memory is a few of them.
 _BLOCK = 8 << 20  # bytes
@@ -40,35 +42,36 @@ class CsvFormat:
         """CSV is text."""
         return False
 
-    def schema(self, path: Path, given: pa.Schema | None) -> pa.Schema:
+    def schema(self, place: Place, given: pa.Schema | None) -> pa.Schema:
         """The header's names, with the types given for them or guessed from the first block."""
-        guessed = self._guess(path)
+        guessed = self._guess(place)
         if given is None:
             return pa.schema([pa.field(field.name, _kept(field.type)) for field in guessed])
         for name in (*guessed.names, *given.names):
             if name not in given.names:
-                raise SchemaMismatchError(f"{path} has it, schema= has not", column=name)
+                raise SchemaMismatchError(f"{place} has it, schema= has not", column=name)
             if name not in guessed.names:
                 raise SchemaMismatchError(
-                    f"schema= has it, {path} has not; it has {guessed.names}", column=name
+                    f"schema= has it, {place} has not; it has {guessed.names}", column=name
                 )
         return pa.schema([given.field(name) for name in guessed.names])
 
     def batches(
         self,
-        path: Path,
+        place: Place,
         schema: pa.Schema,
         batch_rows: int,
         ranges: Sequence[KeyRange] = (),  # noqa: ARG002 - all of a CSV file has to be read
     ) -> Iterator[pa.RecordBatch]:
         """The rows, a block at a time."""
-        names = self._guess(path).names
+        names = self._guess(place).names
         convert = _convert_options(include_columns=schema.names, column_types=schema)
         # An empty line of a table with one column is a NULL; elsewhere it is nothing.
         parse = csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=len(names) > 1)
         with ExitStack() as files:
             try:
-                for block in self._open(path, files, convert, parse):
+                files.enter_context(place.unchanged(place.path))
+                for block in self._open(place, files, convert, parse):
                     for start in range(0, block.num_rows, batch_rows):
                         yield block.slice(start, batch_rows)
             except pa.ArrowInvalid as error:
@@ -76,7 +79,7 @@ class CsvFormat:
                 if found is None:
                     raise
                 raise SchemaMismatchError(
-                    f"{found[3]}; give the column's type with schema=, or correct {path}",
+                    f"{found[3]}; give the column's type with schema=, or correct {place}",
                     column=names[int(found[1])],
                     row=int(found[2]) - 1 if found[2] else None,
                 ) from None
@@ -98,23 +101,27 @@ class CsvFormat:
             raise pa.ArrowNotImplementedError("CSV holds text, numbers and times: cast it first")
         csv.write_csv(pa.schema([field]).empty_table(), io.BytesIO())
 
-    def _guess(self, path: Path) -> pa.Schema:
+    def _guess(self, place: Place) -> pa.Schema:
         with ExitStack() as files:
             parse = csv.ParseOptions(newlines_in_values=True)
-            schema = self._open(path, files, _convert_options(), parse).schema
+            schema = self._open(place, files, _convert_options(), parse).schema
         for name in schema.names:
             if schema.names.count(name) > 1:
-                raise SchemaMismatchError(f"{path} has it twice: rename one", column=name)
+                raise SchemaMismatchError(f"{place} has it twice: rename one", column=name)
         return schema
 
     def _open(
         self,
-        path: Path,
+        place: Place,
         files: ExitStack,
         convert: csv.ConvertOptions,
         parse: csv.ParseOptions,
     ) -> csv.CSVStreamingReader:
-        file: Any = files.enter_context(pa.OSFile(str(path)))
+        # The decompressor reads in small pieces.
+        buffer = _BLOCK if self.compressed and place.is_remote else None
+        file: Any = files.enter_context(
+            place.files.open_input_stream(place.path, compression=None, buffer_size=buffer)
+        )
         if self.compressed:
             file = files.enter_context(pa.CompressedInputStream(file, "gzip"))
         # In one thread, since only then do errors tell their row.

@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import Protocol, cast
 
 from data_connector.errors import ConnectorError, CorruptSourceError, UnsupportedSourceError
-from data_connector.locations import DatabaseLocation, FileLocation
+from data_connector.locations import Location
 
 # Of what a database keeps beside the values; another one is refused.
 FORMAT = 1
@@ -106,7 +106,7 @@ _BACKENDS = {
 }
 
 
-def feature_backend(location: FileLocation | DatabaseLocation, name: str) -> FeatureBackend:
+def feature_backend(location: Location, name: str) -> FeatureBackend:
     """The backend for the store `name` at `location`, not connected yet.
 
     Raises:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
 import pyarrow as pa
+from pyarrow import fs
 
 from data_connector.arrow_types import append_schema, cast_batch
 from data_connector.atomic import written_whole
@@ -31,6 +32,44 @@ from data_connector.streams import OwningReader, regrouped
 _COPIED_ROWS = 65_536
 
 
+class Place(Protocol):
+    """Where a file lies, or a folder of them; its text holds no secret."""
+
+    @property
+    def files(self) -> fs.FileSystem:
+        """What Arrow reads it with."""
+
+    @property
+    def path(self) -> str:
+        """Its path in `files`."""
+
+    @property
+    def name(self) -> str:
+        """The last part of its path."""
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether each read is a request, so that a few large ones are better."""
+
+    def exists(self) -> bool:
+        """Whether a file or a folder is there."""
+
+    def is_dir(self) -> bool:
+        """Whether a folder is there."""
+
+    def unchanged(self, path: str) -> AbstractContextManager[None]:
+        """Raise `SourceUnreachableError` if the block read parts of different files at `path`."""
+
+    def redact(self, text: str) -> str:
+        """`text` without secrets."""
+
+    def check_writable(self, *, replace: bool) -> None:
+        """Raise `UnsupportedSourceError` if `written_whole` cannot keep its promise."""
+
+    def written_whole(self, *, replace: bool) -> AbstractContextManager[BinaryIO]:
+        """A new file that takes its place when the block ends, and vanishes if it fails."""
+
+
 class Format(Protocol):
     """What differs from format to format."""
 
@@ -42,12 +81,12 @@ class Format(Protocol):
     def keeps_bytes(self) -> bool:
         """Whether a file holds columns of bytes."""
 
-    def schema(self, path: Path, given: pa.Schema | None) -> pa.Schema:
+    def schema(self, place: Place, given: pa.Schema | None) -> pa.Schema:
         """The file's schema, with the types that the caller gave for it."""
 
     def batches(
         self,
-        path: Path,
+        place: Place,
         schema: pa.Schema,
         batch_rows: int,
         ranges: Sequence[KeyRange] = (),
@@ -66,34 +105,94 @@ class Format(Protocol):
 
 
 def open_files(location: FileLocation) -> FileBackend:
-    """The backend for a file, by its name; a folder holds Parquet files."""
-    path = location.path
-    name = path.name.lower()
+    """The backend for a file of this machine, by its name; a folder holds Parquet files."""
+    place = LocalFile(location.path)
+    return FileBackend(place, format_of(place))
+
+
+def format_of(place: Place) -> Format:
+    """The format that the name tells; a folder holds Parquet files.
+
+    Raises:
+        SourceNotFoundError: the name tells none, and nothing is there.
+        UnsupportedSourceError: the name tells none.
+    """
+    name = place.name.lower()
     if name.endswith((".csv", ".csv.gz")):
         from data_connector.csv_files import CsvFormat
 
-        return FileBackend(path, CsvFormat(compressed=name.endswith(".gz")))
-    if name.endswith((".parquet", ".pq")) or path.is_dir():
+        return CsvFormat(compressed=name.endswith(".gz"))
+    if name.endswith((".parquet", ".pq")) or place.is_dir():
         from data_connector.parquet_files import ParquetFormat
 
-        return FileBackend(path, ParquetFormat())
-    if not path.exists() and not path.suffix:
-        raise SourceNotFoundError(f"no file or folder {path}: check the path")
+        return ParquetFormat()
+    suffix = Path(name).suffix
+    if not suffix and not place.exists():
+        raise SourceNotFoundError(f"no file or folder {place}: check the path")
     hint = (
-        f"; for a SQLite database write sqlite:///{path}"
-        if "db" in path.suffix or "sql" in path.suffix
+        f"; for a SQLite database write sqlite:///{place}"
+        if not place.is_remote and ("db" in suffix or "sql" in suffix)
         else ""
     )
     raise UnsupportedSourceError(
-        f"cannot tell the format of {path}: name it .parquet, .csv or .csv.gz{hint}"
+        f"cannot tell the format of {place}: name it .parquet, .csv or .csv.gz{hint}"
     )
+
+
+@dataclass(frozen=True, slots=True)
+class LocalFile:
+    """A file, or a folder of files, of this machine."""
+
+    file: Path
+    is_remote: bool = False
+
+    def __str__(self) -> str:
+        return str(self.file)
+
+    @property
+    def files(self) -> fs.FileSystem:
+        """The disk."""
+        return fs.LocalFileSystem()
+
+    @property
+    def path(self) -> str:
+        """As it was given."""
+        return str(self.file)
+
+    @property
+    def name(self) -> str:
+        """The last part of its path."""
+        return self.file.name
+
+    def exists(self) -> bool:
+        """Whether a file or a folder is there."""
+        return self.file.exists()
+
+    def is_dir(self) -> bool:
+        """Whether a folder is there."""
+        return self.file.is_dir()
+
+    def unchanged(self, path: str) -> AbstractContextManager[None]:  # noqa: ARG002
+        """An open file stays what it is, whatever takes its name."""
+        return nullcontext()
+
+    def redact(self, text: str) -> str:
+        """`text`: a path holds no secret."""
+        return text
+
+    def check_writable(self, *, replace: bool) -> None:
+        """Every disk can."""
+
+    def written_whole(self, *, replace: bool) -> AbstractContextManager[BinaryIO]:
+        """See `atomic.written_whole`."""
+        return written_whole(self.file, replace=replace)
 
 
 @dataclass(frozen=True, slots=True)
 class FileBackend:
     """One file, or one folder of them, as one table."""
 
-    path: Path
+    place: Place
     format: Format
 
     @property
@@ -109,20 +208,20 @@ class FileBackend:
 
     def tables(self) -> list[str]:
         """The name of the one table: the file's, without its suffixes."""
-        if not self.path.exists():
-            raise SourceNotFoundError(f"no file or folder {self.path}: check the path")
-        return [self.path.name.split(".")[0]]
+        if not self.place.exists():
+            raise SourceNotFoundError(f"no file or folder {self.place}: check the path")
+        return [self.place.name.split(".")[0]]
 
     def fetch(self, request: Request) -> OwningReader:
         """A reader over the file; its beginning or its footer is read at once."""
         choose_table(self.tables(), request.table)
         with self._read_errors():
-            schema = self.format.schema(self.path, request.schema)
+            schema = self.format.schema(self.place, request.schema)
         names = schema.names if request.columns is None else list(request.columns)
         for name in names:
             if name not in schema.names:
                 raise ColumnNotFoundError(
-                    f"no column {name!r} in {self.path}", available=schema.names
+                    f"no column {name!r} in {self.place}", available=schema.names
                 )
         ranges = [it for it in request.ranges if not it.is_everything]
         check_ranges(ranges, schema)
@@ -135,26 +234,28 @@ class FileBackend:
     def load(self, data: Watched, order: Order) -> int:
         """Write a new file aside and rename it; to append copies what is there."""
         table, if_exists = order.table, order.if_exists
-        if table is not None and table != self.path.name.split(".")[0]:
-            raise UnsupportedSourceError(f"{self.path} is one table: leave out table={table!r}")
-        if self.path.is_dir():
-            raise TargetExistsError(f"{self.path} is a folder: give the path of a file in it")
-        if if_exists == "fail" and self.path.exists():
-            raise TargetExistsError(f"{self.path} exists: give if_exists='append' or 'replace'")
+        if table is not None and table != self.place.name.split(".")[0]:
+            raise UnsupportedSourceError(f"{self.place} is one table: leave out table={table!r}")
+        replace = if_exists != "fail"
+        self.place.check_writable(replace=replace)
+        if self.place.is_dir():
+            raise TargetExistsError(f"{self.place} is a folder: give the path of a file in it")
+        if if_exists == "fail" and self.place.exists():
+            raise TargetExistsError(f"{self.place} exists: give if_exists='append' or 'replace'")
         self._check_storable(data.schema)
         schema: pa.Schema = data.schema
         batches: Iterator[pa.RecordBatch] = data
-        if if_exists == "append" and self.path.exists():
+        if if_exists == "append" and self.place.exists():
             schema = self._schema_there(schema)
             batches = self._appended(schema, batches)
-        with written_whole(self.path, replace=if_exists != "fail") as file:
+        with self.place.written_whole(replace=replace) as file:
             self.format.write(file, batches, schema)
         return data.rows
 
     def _schema_there(self, data: pa.Schema) -> pa.Schema:
         """The file's schema, which can take the data."""
         with self._read_errors():
-            there = self.format.schema(self.path, None)
+            there = self.format.schema(self.place, None)
         if not self.format.keeps_types:
             there = pa.schema([data.field(f.name) if f.name in data.names else f for f in there])
         append_schema(data, there)
@@ -171,7 +272,7 @@ class FileBackend:
         self, schema: pa.Schema, batch_rows: int, ranges: Sequence[KeyRange] = ()
     ) -> Iterator[pa.RecordBatch]:
         with self._read_errors():
-            yield from self.format.batches(self.path, schema, batch_rows, ranges)
+            yield from self.format.batches(self.place, schema, batch_rows, ranges)
 
     def _check_storable(self, schema: pa.Schema) -> None:
         for field in schema:
@@ -181,7 +282,7 @@ class FileBackend:
                 self.format.check_storable(field)
             except pa.ArrowException as error:
                 raise SchemaMismatchError(
-                    f"{self.path.name} cannot store {field.type}: {error}", column=field.name
+                    f"{self.place.name} cannot store {field.type}: {error}", column=field.name
                 ) from error
 
     @contextmanager
@@ -190,12 +291,12 @@ class FileBackend:
             yield
         except PermissionError as error:
             raise SourceUnreachableError(
-                f"{self.path} may not be read: {error.strerror}"
+                f"{self.place} may not be read: {error.strerror}"
             ) from error
         except FileNotFoundError as error:
-            raise SourceNotFoundError(f"no file or folder {self.path}: check the path") from error
+            raise SourceNotFoundError(f"no file or folder {self.place}: check the path") from error
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             raise CorruptSourceError(
-                f"{self.path} cannot be read: {error}; it may be damaged or cut short: "
-                "restore it from a copy"
-            ) from error
+                f"{self.place} cannot be read: {self.place.redact(str(error))}; it may be damaged "
+                "or cut short: restore it from a copy"
+            ) from (None if self.place.is_remote else error)

@@ -1,4 +1,4 @@
-"""Where data lies: a database's URL, or a file's path."""
+"""Where data lies: a database's URL, an object's, or a file's path."""
 
 from __future__ import annotations
 
@@ -21,6 +21,14 @@ _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]+):")
 _SECRET_OPTIONS = frozenset({"password", "passfile", "sslpassword", "oauth_client_secret"})
 
 
+# Object storage whose file systems (s3fs, gcsfs, adlfs) can ask the server to create an object only
+# if it is not there; others would look first and write then. `memory` is for tests, in one process.
+OBJECT_STORES = ("abfs", "abfss", "az", "gcs", "gs", "memory", "s3", "s3a")
+
+# Those, and what can only be read.
+OBJECT_SCHEMES = (*OBJECT_STORES, "http", "https")
+
+
 @dataclass(frozen=True, slots=True)
 class FileLocation:
     """A file, or a folder of files."""
@@ -34,6 +42,40 @@ class FileLocation:
 
     def __str__(self) -> str:
         return str(self.path)
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectLocation:
+    """An object, or a folder of them, in object storage or behind HTTP."""
+
+    url: str
+
+    @property
+    def scheme(self) -> str:
+        """The URL's: `s3`, `gs`, `abfs`, ..."""
+        return self.url.partition(":")[0].lower()
+
+    @property
+    def name(self) -> str:
+        """The last part of the path."""
+        return urlsplit(self.url).path.rstrip("/").rpartition("/")[2]
+
+    def __str__(self) -> str:
+        # A query may be a signature.
+        parts = urlsplit(self.url)
+        return f"{self.scheme}://{parts.netloc}{parts.path}"
+
+    def __repr__(self) -> str:
+        return f"ObjectLocation({self})"
+
+    def redact(self, text: str) -> str:
+        """`text` without what follows this URL's path."""
+        query = urlsplit(self.url).query
+        secrets = {query, *(option.partition("=")[2] for option in query.split("&"))}
+        spellings = {spelling for secret in secrets for spelling in (secret, unquote(secret))}
+        for spelling in sorted(filter(None, spellings), key=len, reverse=True):
+            text = text.replace(spelling, "***")
+        return text
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +113,15 @@ class DatabaseLocation:
         return text
 
 
-def parse(source: str | os.PathLike[str] | URL) -> FileLocation | DatabaseLocation:
+Location = FileLocation | ObjectLocation | DatabaseLocation
+
+
+def parse(source: str | os.PathLike[str] | URL) -> Location:
     """The location that `source` names.
 
     Args:
-        source: a path, a `file://` URL, a SQLAlchemy URL, or where such a URL is kept: `env:NAME`
-            for an environment variable, `secret-file:/path` for a file.
+        source: a path, a `file://` URL, an object's, a SQLAlchemy URL, or where such a URL is
+            kept: `env:NAME` for an environment variable, `secret-file:/path` for a file.
 
     Raises:
         UnsupportedSourceError: the URL cannot be read. The message shows nothing but its scheme,
@@ -95,6 +140,8 @@ def parse(source: str | os.PathLike[str] | URL) -> FileLocation | DatabaseLocati
         return FileLocation(Path(source))
     if scheme[1].lower() == "file":
         return FileLocation(file_path(source))
+    if scheme[1].lower() in OBJECT_SCHEMES:
+        return ObjectLocation(_object_url(source, scheme[1]))
     return DatabaseLocation(_database_url(source, scheme[1]))
 
 
@@ -145,6 +192,25 @@ def where_kept(source: str) -> str:
             f"what {source} holds is no URL: write postgresql://user:password@host:port/database"
         )
     return held
+
+
+def _object_url(source: str, scheme: str) -> str:
+    rest = source[len(scheme) :]
+    try:
+        netloc = urlsplit(source).netloc
+    except ValueError:
+        netloc = ""
+    # An absolute path in place of a bucket is for tests.
+    if not rest.startswith("://") or rest.strip(":/") == "" or "::" in rest:
+        raise UnsupportedSourceError(
+            f"cannot read the {scheme}: URL: write {scheme}://bucket/folder/rows.parquet"
+        )
+    if ":" in netloc.rpartition("@")[0]:
+        raise UnsupportedSourceError(
+            f"a password in a {scheme}:// URL: leave it out; credentials are taken from the "
+            "environment, as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+        )
+    return source
 
 
 def _database_url(source: str, scheme: str) -> URL:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, cast
 
 from data_connector.atomic import disk_errors, write_errors
 from data_connector.errors import (
@@ -19,7 +19,7 @@ from data_connector.errors import (
     ModelNotFoundError,
     listed,
 )
-from data_connector.locations import FileLocation, parse, scheme_of, where_kept
+from data_connector.locations import DatabaseLocation, FileLocation, parse, scheme_of, where_kept
 from data_connector.model_catalogue import (
     Catalogue,
     Manifest,
@@ -355,7 +355,7 @@ def _open_models(location: str | os.PathLike[str] | URL, cache: Path) -> _Models
         return DirectoryModels(place.path.absolute())
     from data_connector.model_store_sql import open_sql_models
 
-    return open_sql_models(place, cache.absolute())
+    return open_sql_models(cast(DatabaseLocation, place), cache.absolute())
 
 
 def _default_cache() -> Path:

@@ -33,12 +33,9 @@ from data_connector.errors import (
     WriteError,
     is_disk_full,
 )
+from data_connector.locations import OBJECT_STORES
 from data_connector.model_catalogue import Catalogue, Manifest, placed_at
 from data_connector.model_files import cached, staged
-
-# Whose file systems (s3fs, gcsfs, adlfs) ask the server to create an object only if it is not
-# there; others would look first and write then. `memory` is for tests, in one process.
-_EXCLUSIVE = ("abfs", "abfss", "az", "gcs", "gs", "memory", "s3", "s3a")
 
 _ABANDONED = timedelta(days=1)
 
@@ -62,10 +59,11 @@ def open_object_models(url: str, scheme: str, cache: Path) -> ObjectModels:
     Raises:
         UnsupportedSourceError: the scheme's file system is not installed, or promises too little.
     """
-    if scheme not in _EXCLUSIVE:
+    if scheme not in OBJECT_STORES:
         raise UnsupportedSourceError(
             f"no model store for {scheme}: URLs: two publishers could overwrite each other there; "
-            f"give a folder's path, sqlite:// or postgresql://, or one of {', '.join(_EXCLUSIVE)}"
+            "give a folder's path, sqlite:// or postgresql://, or one of "
+            f"{', '.join(OBJECT_STORES)}"
         )
     parts = urlsplit(url)
     secrets = tuple(filter(None, {parts.password, unquote(parts.password or "")}))

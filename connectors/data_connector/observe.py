@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from data_connector.locations import DatabaseLocation, FileLocation
+from data_connector.locations import Location
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -36,7 +36,7 @@ class Watched:
     def __init__(
         self,
         verb: str,
-        place: FileLocation | DatabaseLocation,
+        place: Location,
         schema: pa.Schema,
         batches: Iterator[pa.RecordBatch],
         progress: Progress | None = None,

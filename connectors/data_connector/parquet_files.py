@@ -5,15 +5,19 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import BinaryIO
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, BinaryIO
 
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
+from pyarrow import fs
 
 from data_connector.errors import SchemaMismatchError, SourceNotFoundError
 from data_connector.ranges import KeyRange
+
+if TYPE_CHECKING:
+    from data_connector.files import Place
 
 # Rows in a row group: readers skip and decode by group, and hold one in memory.
 _GROUP_ROWS = 131_072
@@ -33,13 +37,13 @@ class ParquetFormat:
         """Bytes are a type like others."""
         return True
 
-    def schema(self, path: Path, given: pa.Schema | None) -> pa.Schema:  # noqa: ARG002
+    def schema(self, place: Place, given: pa.Schema | None) -> pa.Schema:  # noqa: ARG002
         """The schema that all files share, which is checked in each one's footer."""
-        return _dataset(path).schema
+        return _dataset(place).schema
 
     def batches(
         self,
-        path: Path,
+        place: Place,
         schema: pa.Schema,
         batch_rows: int,
         ranges: Sequence[KeyRange] = (),
@@ -49,15 +53,14 @@ class ParquetFormat:
         Files and row groups whose statistics tell that they hold no row of the ranges are skipped.
         """
         # Not by the dataset's scanner, which reads ahead and keeps files open behind our back.
-        for fragment in _dataset(path).get_fragments():
+        for fragment in _dataset(place).get_fragments():
             groups = _groups_in(fragment, schema, ranges)
             if not groups:
                 continue
             keys = ds.get_partition_keys(fragment.partition_expression)
             stored = [name for name in schema.names if name not in keys]
-            # Without its checksum, a damaged page can decode to other numbers.
-            with pq.ParquetFile(fragment.path, page_checksum_verification=True) as file:
-                for batch in file.iter_batches(batch_rows, groups, columns=stored):
+            with place.unchanged(fragment.path):
+                for batch in _read(place, fragment.path, groups, stored, batch_rows):
                     arrays = [
                         pa.repeat(pa.scalar(keys[field.name], field.type), batch.num_rows)
                         if field.name in keys
@@ -80,20 +83,34 @@ class ParquetFormat:
         pq.write_table(pa.schema([field]).empty_table(), io.BytesIO())
 
 
-def _dataset(path: Path) -> ds.FileSystemDataset:
-    if not path.is_dir():
-        dataset = ds.dataset(path, format="parquet")
+def _read(
+    place: Place, path: str, groups: list[int], columns: list[str], batch_rows: int
+) -> Iterator[pa.RecordBatch]:
+    # Far away, the columns of a group come in one request, and no group before its turn.
+    parts = [[group] for group in groups] if place.is_remote else [groups]
+    with (
+        place.files.open_input_file(path) as source,
+        # Without its checksum, a damaged page can decode to other numbers.
+        pq.ParquetFile(source, pre_buffer=place.is_remote, page_checksum_verification=True) as file,
+    ):
+        for part in parts:
+            yield from file.iter_batches(batch_rows, part, columns=columns)
+
+
+def _dataset(place: Place) -> ds.FileSystemDataset:
+    path, files = place.path, place.files
+    if not place.is_dir():
+        dataset = ds.dataset(path, format="parquet", filesystem=files)
     else:
-        # Sorted, and without the marks and half-written files of whoever wrote the folder.
-        files = [
-            str(file)
-            for file in sorted(path.rglob("*.parquet"))
-            if not any(part[0] in "._" for part in file.relative_to(path).parts)
-        ]
-        if not files:
-            raise SourceNotFoundError(f"no .parquet file in the folder {path}: check the path")
+        found = _listed(files, path)
+        if not found:
+            raise SourceNotFoundError(f"no .parquet file in the folder {place}: check the path")
         dataset = ds.dataset(
-            files, format="parquet", partitioning="hive", partition_base_dir=str(path)
+            found,
+            format="parquet",
+            filesystem=files,
+            partitioning="hive",
+            partition_base_dir=path,
         )
     for fragment in dataset.get_fragments():
         for field in fragment.physical_schema:
@@ -103,6 +120,18 @@ def _dataset(path: Path) -> ds.FileSystemDataset:
                 # Arrow would read it as NULL.
                 raise SchemaMismatchError(f"missing in {fragment.path}", column=name)
     return dataset
+
+
+def _listed(files: fs.FileSystem, folder: str) -> list[str]:
+    """The Parquet files below a folder, in the order of their names."""
+    found = []
+    for info in files.get_file_info(fs.FileSelector(folder, recursive=True)):
+        parts = PurePosixPath(info.path).relative_to(folder).parts
+        # Without the marks and half-written files of whoever wrote the folder.
+        hidden = any(part[0] in "._" for part in parts)
+        if info.path.endswith(".parquet") and info.type == fs.FileType.File and not hidden:
+            found.append(info.path)
+    return sorted(found, key=lambda path: PurePosixPath(path).parts)
 
 
 def _check_field(schema: pa.Schema, field: pa.Field, path: str) -> None:

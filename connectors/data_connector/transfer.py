@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, get_args
 
 from data_connector.backends import Backend, IfExists, Order, Request, open_backend
 from data_connector.errors import CommitUnknownError, ConnectorError, UnsupportedSourceError
-from data_connector.locations import DatabaseLocation, FileLocation, parse
+from data_connector.locations import Location, parse
 from data_connector.observe import Progress, Watched
 from data_connector.ranges import KeyRange
 from data_connector.retry import again, passes
@@ -46,8 +46,8 @@ def fetch(
 
     Args:
         source: a SQLAlchemy URL (`sqlite:///path`, `postgresql://user:password@host/database`),
-            or the path or `file://` URL of a `.parquet`, `.csv` or `.csv.gz` file, or of a folder
-            of Parquet files.
+            or the path or URL (`file://`, `s3://`, `gs://`, `abfs://`, `https://`) of a
+            `.parquet`, `.csv` or `.csv.gz` file, or of a folder of Parquet files.
         table: which table or view; may be left out where the source holds only one.
         query: a SELECT to run instead.
         columns: which columns, in this order; all by default.
@@ -126,15 +126,15 @@ def load(
     """How many rows were written into a database's table or a file: all of them, or an error.
 
     A database's table is created from the data's schema where there is none, in one transaction
-    with the rows. A file is written aside in its folder and renamed, so that nobody ever reads
-    half of one.
+    with the rows. A file is written aside in its folder and renamed, an object written aside on
+    this machine and uploaded, so that nobody ever reads half of one.
 
     `upsert` updates the rows whose key is there and inserts the others, so that the same load
     again changes nothing. A table that it creates has the key as its primary key.
 
     Args:
         data: a table or a reader; a reader is consumed batch by batch, and closed.
-        target: as the source of `fetch`; not a folder.
+        target: as the source of `fetch`; not a folder, nor `https://`.
         table: the table's name; required for a database.
         if_exists: what to do with a table or file that is there: `fail`, `append` rows of the same
             columns (in any order, of types that fit), `replace` it, or `upsert`, which only
@@ -152,7 +152,8 @@ def load(
         SchemaMismatchError: a column cannot be stored there, or differs from what is there.
         ColumnNotFoundError: a column of the key is not in the data.
         DiskFullError: no room; the message names the disk.
-        CommitUnknownError: the connection was lost at the commit: look before you load again.
+        CommitUnknownError: the connection was lost at the commit, or an upload failed: look before
+            you load again.
         ConnectorError: whatever else the target, or the reader's source, says.
         ValueError: the arguments contradict each other.
     """
@@ -193,7 +194,7 @@ def schema_of(source: str | os.PathLike[str] | URL, *, table: str | None = None)
 
 def _loaded(
     data: pa.Table | pa.RecordBatch | pa.RecordBatchReader,
-    location: FileLocation | DatabaseLocation,
+    location: Location,
     backend: Backend,
     order: Order,
     *,

@@ -1,6 +1,6 @@
 """Object storage in a folder, in the place of s3fs: whole objects, created by one only.
 
-Run by path, here and in child processes; then `s3:///absolute/folder` is a bucket.
+Once imported, here and in child processes, `s3:///absolute/folder` is a bucket.
 """
 
 from __future__ import annotations
@@ -24,20 +24,27 @@ class Bucket(LocalFileSystem):
 
     def pipe_file(self, path: str, value: bytes, mode: str = "overwrite", **_: Any) -> None:
         """All of the object at once, and with `create` only if it is not there."""
-        target = Path(self._strip_protocol(path))
-        target.parent.mkdir(parents=True, exist_ok=True)
-        aside = target.with_name(f"aside-{uuid4().hex}")
-        aside.write_bytes(value)
-        try:
-            if mode == "create":
-                os.link(aside, target)
-            else:
-                aside.replace(target)
-        except FileExistsError:
-            # As s3fs reports a 412.
-            raise OSError(22, "At least one of the pre-conditions did not hold") from None
-        finally:
-            aside.unlink(missing_ok=True)
+        _put(Path(self._strip_protocol(path)), value, mode)
+
+    def put_file(self, path1: str, path2: str, *, mode: str = "overwrite", **_: Any) -> None:
+        """As `pipe_file`, from a file."""
+        _put(Path(self._strip_protocol(path2)), Path(path1).read_bytes(), mode)
+
+
+def _put(target: Path, value: bytes, mode: str) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    aside = target.with_name(f"aside-{uuid4().hex}")
+    aside.write_bytes(value)
+    try:
+        if mode == "create":
+            os.link(aside, target)
+        else:
+            aside.replace(target)
+    except FileExistsError:
+        # As s3fs reports a 412.
+        raise OSError(22, "At least one of the pre-conditions did not hold") from None
+    finally:
+        aside.unlink(missing_ok=True)
 
 
 fsspec.register_implementation("s3", Bucket, clobber=True)

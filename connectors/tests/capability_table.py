@@ -23,6 +23,8 @@ PLACES = {
     "DuckDB": "duckdb:///a.duckdb",
     "Parquet": "a.parquet",
     "CSV": "a.csv",
+    "Parquet in object storage": "memory://bucket/a.parquet",
+    "CSV in object storage": "memory://bucket/a.csv",
 }
 
 # What it means, and the tests that prove it: where it is declared, and that the others refuse it.

@@ -13,7 +13,9 @@ from data_connector.locations import parse
 
 
 def test_an_unknown_scheme_lists_those_there_are() -> None:
-    with pytest.raises(UnsupportedSourceError, match="mysql.*duckdb, file, postgresql, sqlite"):
+    with pytest.raises(
+        UnsupportedSourceError, match="mysql.*abfs, .*duckdb, file, .*postgresql, s3, .*sqlite"
+    ):
         open_backend(parse("mysql://host/db"))
 
 

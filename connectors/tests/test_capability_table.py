@@ -17,7 +17,7 @@ def test_the_readme_has_the_table_that_the_code_declares() -> None:
 
 
 def test_every_backend_and_capability_is_in_the_table() -> None:
-    assert {parse(url).scheme for url in PLACES.values()} == set(_BACKENDS)
+    assert {_BACKENDS[parse(url).scheme] for url in PLACES.values()} == set(_BACKENDS.values())
     assert [field.name for field in dataclasses.fields(Capabilities)] == list(PROOFS)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import runpy
 import subprocess
 import sys
 import threading
@@ -14,13 +13,11 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 
+import bucket  # noqa: F401 - registers s3://
 import pytest
 
 import data_connector as dc
 from data_connector.errors import AliasConflictError
-
-BUCKET = str(Path(__file__).with_name("bucket.py"))
-runpy.run_path(BUCKET)
 
 KINDS = ("directory", "objects", "sqlite", "postgresql")
 
@@ -194,11 +191,11 @@ def test_publishers_at_once_all_succeed_with_versions_of_their_own(store: dc.Mod
     assert sorted(text for _, text in published) == [str(n) for n in range(8)]
 
 
-OPEN = f"""
-import runpy, sys
+OPEN = """
+import sys
 from data_connector import ModelStore
 
-runpy.run_path({BUCKET!r})
+import bucket
 store = ModelStore(sys.argv[1], cache=sys.argv[2])
 """
 

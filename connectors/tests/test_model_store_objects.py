@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import runpy
 import traceback
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote
 
 import fsspec
 import pytest
+from bucket import Bucket
 
 import data_connector as dc
 from data_connector import model_store_objects
 from data_connector.model_catalogue import Catalogue
 from data_connector.model_store_objects import ObjectModels
-
-Bucket: Any = runpy.run_path(str(Path(__file__).with_name("bucket.py")))["Bucket"]
 
 
 def writing(text: str) -> Callable[[Path], None]:
@@ -177,9 +174,9 @@ def test_the_objects_of_removed_versions_are_gone(root: Path, store: dc.ModelSto
     assert objects(root) == [f"000000000{n}.json" for n in (1, 2, 3)] + ["model.json"]
 
 
-PUBLISH_AND_STOP = f"""
-import runpy, sys
-runpy.run_path({str(Path(__file__).with_name("bucket.py"))!r})
+PUBLISH_AND_STOP = """
+import sys
+import bucket
 from data_connector import ModelStore
 from data_connector.model_store_objects import ObjectModels
 

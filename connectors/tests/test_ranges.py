@@ -9,6 +9,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 
+import bucket  # noqa: F401 - registers s3://
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -29,7 +30,7 @@ KATHMANDU = dt.timezone(dt.timedelta(hours=5, minutes=45))
 Fetch = Callable[..., pa.Table]
 
 
-@pytest.fixture(params=["sqlite", "postgresql", "duckdb", "parquet", "csv"])
+@pytest.fixture(params=["sqlite", "postgresql", "duckdb", "parquet", "csv", "s3 parquet"])
 def source(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of an empty source and target."""
     if request.param == "postgresql":
@@ -37,6 +38,8 @@ def source(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         return url
     if request.param in ("sqlite", "duckdb"):
         return f"{request.param}:///{tmp_path}/data.db"
+    if request.param == "s3 parquet":
+        return f"s3://{tmp_path}/rows.parquet"
     return str(tmp_path / f"rows.{request.param}")
 
 
