@@ -7,10 +7,10 @@ digits, which SQLite would round to a float, are text.
 
 from __future__ import annotations
 
-import array
 import datetime as dt
 import re
 import sqlite3
+import struct
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -127,7 +127,12 @@ class SqliteDialect:
         parameters: Sequence[Any],
         batch_rows: int,
     ) -> Iterator[Rows]:
-        """The rows, which SQLite reads one by one."""
+        """The rows, which SQLite reads one by one.
+
+        Not through ADBC or whatever else brings a SQLite of its own, which would be faster: as it
+        closes the file, this process loses the locks of its other connections to it
+        (https://sqlite.org/howtocorrupt.html, section 2.2.1).
+        """
         cursor: Any = connection.connection.cursor()
         with closing(cursor):
             cursor.execute(statement, parameters)
@@ -188,10 +193,9 @@ class SqliteDialect:
         if pa.types.is_binary(kind) and any(type(value) is str for value in values):
             raise TypeError("SQLite stores it as text")
         if pa.types.is_int64(kind):
-            with suppress(TypeError):  # a NULL, or no integer
-                return pa.Array.from_buffers(
-                    kind, len(values), [None, pa.py_buffer(array.array("q", values))]
-                )
+            with suppress(struct.error):  # a NULL, or no integer
+                packed = struct.pack(f"{len(values)}q", *values)  # three times as fast as Arrow
+                return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(packed)])
         # The type is inferred first: told the type, Arrow would let 1.5 be the integer 1.
         stored = pa.array(values)
         if stored.type == kind or pa.types.is_null(stored.type):

@@ -239,6 +239,31 @@ def test_a_locked_database_is_an_error_that_says_so(path: Path, url: str) -> Non
         other.close()
 
 
+LOCK = """
+import sqlite3, sys
+try:
+    sqlite3.connect(sys.argv[1], timeout=0).execute("BEGIN IMMEDIATE")
+    print("free")
+except sqlite3.OperationalError as error:
+    print(error)
+"""
+
+
+def test_a_fetch_leaves_the_locks_of_its_process_alone(
+    path: Path, url: str, python: Callable[..., str]
+) -> None:
+    # A second SQLite in this process, such as ADBC's, would take them away as it closes the file.
+    run(path, "CREATE TABLE rows (a INTEGER)", "INSERT INTO rows VALUES (1)")
+    writer = sqlite3.connect(path)
+    try:
+        writer.execute("INSERT INTO rows VALUES (2)")
+        assert dc.fetch(url).read_all() == pa.table({"a": [1]})
+        assert python(LOCK, path).strip() == "database is locked"
+    finally:
+        writer.close()
+    assert python(LOCK, path).strip() == "free"
+
+
 LOAD_HALF = """
 import sys
 import pyarrow as pa
