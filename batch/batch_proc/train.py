@@ -19,6 +19,7 @@ from batch_proc.progress import Stage, Stages
 from batch_proc.train_options import TrainOptions, parse_train_options
 from data_connector import ModelStore, StoredModel
 from fraud_ml.artifact import Artifact, save_artifact
+from fraud_ml.export import to_onnx
 from fraud_ml.feature_spec import FeatureSpec
 from fraud_ml.policy import CapacityPolicy, fit_capacity_policy
 from fraud_ml.training import Epoch, TrainedModel, TrainingConfig, train_model
@@ -57,6 +58,7 @@ def train(options: TrainOptions, home: Path, stages: Stages) -> tuple[StoredMode
             metrics={measure.name: float(measure.value) for measure in reached},
             policy=policy,
             lineage=lineage,
+            onnx=to_onnx(model.net),
         )
         store = ModelStore(home / "models")
         stored = store.publish(MODEL_NAME, lambda folder: save_artifact(folder, artifact))
