@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import re
 import secrets
-import threading
-import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
-from typing import AnyStr, TypeVar, cast
+from typing import AnyStr, cast
 
-from data_connector.errors import (
-    ConflictError,
-    ConnectorError,
-    OutcomeUnknownError,
-    SourceUnreachableError,
-    StoreReplacedError,
-)
+from data_connector.errors import ConflictError, ConnectorError, StoreReplacedError
 from data_connector.feature_backends import FeatureBackend, Row, feature_backend
+from data_connector.feature_connection import FeatureConnection
 from data_connector.locations import DatabaseLocation, parse
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
@@ -31,8 +23,6 @@ _MAX_VERSION = 2**63 - 1
 # A transaction while a generation is built: others wait that long to write.
 _BATCH_ROWS = 1_000
 _BATCH_BYTES = 4_000_000
-
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +76,7 @@ class FeatureStore:
     def __init__(self, backend: FeatureBackend, location: DatabaseLocation) -> None:
         self._backend = backend
         self._location = location
-        self._lock = threading.Lock()
-        self._closed = False
-        with self._lock:
-            self._connect()
-        _stores.add(self)
+        self._connection = FeatureConnection(backend, location)
 
     def __repr__(self) -> str:
         return f"FeatureStore({self._location})"
@@ -108,9 +94,7 @@ class FeatureStore:
 
     def close(self) -> None:
         """Close the connection, for good."""
-        with self._lock:
-            self._closed = True
-            self._backend.disconnect()
+        self._connection.close()
 
     def get_many(self, keys: Iterable[AnyStr]) -> dict[AnyStr, Stored]:
         """The values of those `keys` that are there, as of one moment.
@@ -125,7 +109,7 @@ class FeatureStore:
         asked = _encoded(keys)
         if not asked:
             return {}
-        rows = self._call(partial(self._backend.get, list(asked)))
+        rows = self._connection.call(partial(self._backend.get, list(asked)))
         return {asked[key]: Stored(value, version) for key, version, value in rows}
 
     def put_many(self, items: Mapping[AnyStr, Stored]) -> int:
@@ -167,7 +151,7 @@ class FeatureStore:
             attempts += 1
             return self._backend.put(rows, version)
 
-        conflicts = self._call(put, version=version)
+        conflicts = self._connection.call(put, version=version)
         if conflicts and not (attempts > 1 and self._was_done(rows, version)):
             raise ConflictError(
                 "others wrote since these were read, nothing was written: read them again",
@@ -186,7 +170,7 @@ class FeatureStore:
                 may be removed: repeat.
         """
         if given := _encoded(keys):
-            self._call(partial(self._backend.delete, sorted(given)))
+            self._connection.call(partial(self._backend.delete, sorted(given)))
 
     def items(self, *, batch: int = 1_000) -> Iterator[tuple[bytes, Stored]]:
         """All keys and values, while others read and write.
@@ -227,16 +211,16 @@ class FeatureStore:
             ConnectorError: the database cannot be written, and the store is as it was.
         """
         generation = _new_version()
-        self._call(partial(self._backend.begin, generation))
+        self._connection.call(partial(self._backend.begin, generation))
         try:
             self._clean()
             for rows in _batches(items):
-                _only_one(self._call(partial(self._backend.build, generation, rows)))
+                _only_one(self._connection.call(partial(self._backend.build, generation, rows)))
             swap = partial(self._backend.swap, generation)
-            _only_one(self._call(swap, version=generation))
+            _only_one(self._connection.call(swap, version=generation))
         except BaseException:
             with suppress(ConnectorError):  # the first error tells more
-                self._call(partial(self._backend.abandon, generation))
+                self._connection.call(partial(self._backend.abandon, generation))
                 self._clean()
             raise
         # It is done; what is left of the old generation goes with the next if not now.
@@ -245,14 +229,14 @@ class FeatureStore:
         return generation
 
     def _items(self, batch: int) -> Iterator[tuple[bytes, Stored]]:
-        page = self._call(partial(self._backend.page, None, batch))
+        page = self._connection.call(partial(self._backend.page, None, batch))
         generation = page.generation
         while page.generation == generation:
             for key, version, value in page.rows:
                 yield key, Stored(value, version)
             if page.cursor is None:
                 return
-            page = self._call(partial(self._backend.page, page.cursor, batch))
+            page = self._connection.call(partial(self._backend.page, page.cursor, batch))
         raise StoreReplacedError(f"{self._location} was replaced while it was read: start again")
 
     def _was_done(self, rows: list[Row], version: int) -> bool:
@@ -260,98 +244,18 @@ class FeatureStore:
 
         Then others have written over some of it, and otherwise before it.
         """
-        there = self._call(partial(self._backend.get, [key for key, _, _ in rows]))
+        there = self._connection.call(partial(self._backend.get, [key for key, _, _ in rows]))
         found = {key: of for key, of, _ in there}
         if version in found.values():
             return True
         # No version comes twice, so that a key that still has its old one never had ours.
         if any(of != 0 and found.get(key) == of for key, of, _ in rows):
             return False
-        raise self._unknown(version, "and others have written since")
+        raise self._connection.unknown(version, "and others have written since")
 
     def _clean(self) -> None:
-        while self._call(partial(self._backend.clean, _BATCH_ROWS)):
+        while self._connection.call(partial(self._backend.clean, _BATCH_ROWS)):
             pass
-
-    def _call(self, step: Callable[[], Result], *, version: int | None = None) -> Result:
-        """What `step` returns, repeated on a new connection if the one it had is lost.
-
-        With `version`, a step whose outcome is unknown in the end is an error that says so.
-        """
-        with self._lock:
-            if self._closed:
-                raise ValueError(f"{self} is closed: open another")
-            fresh = not self._backend.connected
-            if fresh:
-                self._connect()
-            try:
-                return step()
-            except self._backend.errors as error:
-                lost = self._backend.lost(error)
-                if lost:
-                    self._backend.disconnect()
-                translated = self._translate(error)
-            if lost and not fresh:
-                try:
-                    self._connect()
-                    return step()
-                except self._backend.errors as error:
-                    translated = self._translate(error)
-                    lost = self._backend.lost(error)
-                    if lost:
-                        self._backend.disconnect()
-                except SourceUnreachableError as error:
-                    translated = error
-        if lost and version is not None:
-            raise self._unknown(version, f"and cannot be used again yet: {translated}")
-        # Not chained: a driver's message may repeat the URL's secrets.
-        raise translated from None
-
-    def _connect(self) -> None:
-        try:
-            self._backend.connect()
-        except self._backend.errors as error:
-            self._backend.disconnect()
-            raise self._translate(error) from None
-        except ConnectorError:
-            self._backend.disconnect()
-            raise
-
-    def _translate(self, error: Exception) -> ConnectorError:
-        translated = self._backend.translate(error)
-        translated.args = (self._location.redact(str(translated)),)
-        return translated
-
-    def _unknown(self, version: int, since: str) -> OutcomeUnknownError:
-        return OutcomeUnknownError(
-            f"the connection to {self._location} was lost during a write, {since}; read the keys "
-            f"again: if any has version {version}, the write was done",
-            version=version,
-        )
-
-
-# No connection outlives a fork: SQLite's locks would not hold in the child, and a server would
-# take two processes for one. The locks are held meanwhile, so that no thread is in a call.
-_stores: weakref.WeakSet[FeatureStore] = weakref.WeakSet()
-_forking = threading.Lock()
-_held: list[FeatureStore] = []
-
-
-def _before_fork() -> None:
-    _forking.acquire()
-    for store in list(_stores):
-        store._lock.acquire()
-        _held.append(store)
-        store._backend.disconnect()
-
-
-def _after_fork() -> None:
-    while _held:
-        _held.pop()._lock.release()
-    _forking.release()
-
-
-os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)
 
 
 def _new_version() -> int:

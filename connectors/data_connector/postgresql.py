@@ -29,7 +29,8 @@ from data_connector.errors import (
 )
 from data_connector.locations import DatabaseLocation
 from data_connector.postgresql_copy import binary, csv, is_written
-from data_connector.sql import Rows, SqlBackend, Values, undescribed
+from data_connector.sql import SqlBackend
+from data_connector.sql_dialect import Rows, Values, undescribed
 from data_connector.statements import execute, listed_names, quoted
 
 # libpq's parameters, each of which the URL can overrule.
