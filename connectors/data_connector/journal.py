@@ -99,7 +99,7 @@ class Journal(OneConnection[JournalBackend]):
         found = self._call(append, unknown=partial(self._unknown, mark))
         if attempts > 1 and after < found.trimmed:
             raise self._unknown(mark, f"and {self._trimmed(found)}")
-        self._check(found, after)
+        self._check(found, after, also="; nothing was appended")
         return found.entries
 
     def since(self, after: int, *, limit: int = 1_000) -> list[Entry]:
@@ -115,7 +115,7 @@ class Journal(OneConnection[JournalBackend]):
         if not 0 < limit <= MAX_NUMBER:
             raise ValueError(f"limit must be positive, got {limit=}")
         found = self._call(partial(self._backend.since, after, limit))
-        self._check(found, after, limit)
+        self._check(found, after)
         return found.entries
 
     def last(self) -> int:
@@ -146,22 +146,21 @@ class Journal(OneConnection[JournalBackend]):
             sleep(4 * (perf_counter() - begun))
             begun = perf_counter()
 
-    def _check(self, found: Found, after: int, limit: int = MAX_NUMBER) -> None:
+    def _check(self, found: Found, after: int, *, also: str = "") -> None:
         """Refuse what is not all that comes after `after`."""
         if after < found.trimmed:
             raise JournalTrimmedError(
                 f"{self._trimmed(found)}, and those after {after:,} were asked for: load a newer "
-                "snapshot; nothing was appended"
+                f"snapshot{also}"
             )
         if after > found.last:
             raise JournalReplacedError(
                 f"the journal at {self._location} ends at position {found.last:,}, before "
                 f"{after:,}: it was replaced, or restored from an old copy; start all replicas "
-                "anew, from one snapshot of it; nothing was appended"
+                f"anew, from one snapshot of it{also}"
             )
         entries = found.entries
-        there = entries[-1].position - after if entries else 0
-        if not len(entries) == there >= min(limit, found.last - after, 1):
+        if len(entries) != (entries[-1].position if entries else found.last) - after:
             raise CorruptSourceError(
                 f"entries after position {after:,} are missing in the journal at {self._location}: "
                 "restore it from a copy, and start all replicas anew"

@@ -35,17 +35,17 @@ _APPEND = f"""
 """  # noqa: S608 - of what stands above
 
 _SINCE = f"""
-    SELECT head.*, some.* FROM ({_HEAD}) AS head LEFT JOIN LATERAL (
+    SELECT head.*, page.* FROM ({_HEAD}) AS head LEFT JOIN LATERAL (
         SELECT position, token, value FROM journal_entries
         WHERE position > %b AND %b >= trimmed ORDER BY position LIMIT %b
-    ) AS some ON true ORDER BY position
+    ) AS page ON true ORDER BY position
 """  # noqa: S608 - of what stands above
 
 _TRIM = f"""
     WITH marked AS (
-        UPDATE journal_head SET trimmed = least(%b, trimmed + %b, now.last)
-        FROM ({_HEAD}) AS now WHERE journal_head.trimmed < least(%b, now.last)
-        RETURNING journal_head.trimmed
+        UPDATE journal_head AS head SET trimmed = least(%b, head.trimmed + %b, now.last)
+        FROM ({_HEAD}) AS now WHERE head.trimmed < least(%b, now.last)
+        RETURNING head.trimmed
     ) DELETE FROM journal_entries WHERE position <= (SELECT trimmed FROM marked)
 """  # noqa: S608 - of what stands above
 
@@ -59,10 +59,11 @@ class PostgresqlJournal(PostgresqlConnection):
     def connect(self) -> None:
         """Connect, and create what is missing."""
         super().connect()
-        # A statement that is planned while the table is small would read the whole of it later.
-        # With another isolation than this, writers that wait would fail.
+        # One plan for each statement, which suits large tables though this one may be small when
+        # it is made. With another isolation than this, writers that wait would fail.
         self._execute(
-            "SELECT set_config('enable_seqscan', 'off', false),"
+            "SELECT set_config('plan_cache_mode', 'force_generic_plan', false),"
+            " set_config('enable_seqscan', 'off', false),"
             " set_config('default_transaction_isolation', 'read committed', false)"
         )
         self._create(
@@ -80,8 +81,8 @@ class PostgresqlJournal(PostgresqlConnection):
         )
 
     def append(self, value: bytes, token: int, after: int) -> Found:
-        """Two statements of one transaction, sent together."""
-        with self._open.pipeline(), self._open.transaction():
+        """Two statements, sent together: what is sent so is one transaction."""
+        with self._open.pipeline():
             self._execute(_LOCK)
             cursor = self._execute(_APPEND, after, after, token, value, after, token)
         trimmed, last, rows = _read(cursor.fetchall())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from data_connector.journal_backends import Entry, Found, Row, through_token
+from data_connector.journal_backends import Entry, Found, through_token
 from data_connector.locations import DatabaseLocation
 from data_connector.sqlite_connection import SqliteConnection
 
@@ -12,12 +12,9 @@ _HEAD = """
     FROM journal_head
 """
 
-# In one statement, and so of one moment; a row without an entry where there is none.
-_SINCE = """
-    SELECT trimmed, coalesce((SELECT max(position) FROM journal_entries), trimmed),
-        position, token, value
-    FROM journal_head LEFT JOIN journal_entries ON position > ? AND trimmed <= ?
-    ORDER BY position LIMIT ?
+_ENTRIES = """
+    SELECT position, token, value FROM journal_entries
+    WHERE position > ? ORDER BY position LIMIT ?
 """
 _ALL = -1
 
@@ -46,18 +43,26 @@ class SqliteJournal(SqliteConnection):
     def append(self, value: bytes, token: int, after: int) -> Found:
         """Look and write under the one lock that a writer takes."""
         with self._transaction("BEGIN IMMEDIATE"):
-            trimmed, last, rows = self._read(after, _ALL)
-            entries, done = through_token(rows, token)
-            found = Found(trimmed, last, entries)
-            if done or not found.knows(after):
+            found = self.head()
+            if not found.knows(after):
                 return found
-            self._execute("INSERT INTO journal_entries VALUES (?, ?, ?)", last + 1, token, value)
-            entries.append(Entry(last + 1, value))
-            return Found(trimmed, last + 1, entries)
+            trimmed, last, _ = found
+            rows = self._execute(_ENTRIES, after, _ALL) if after < last else ()
+            entries, done = through_token(rows, token)
+            if not done:
+                last += 1
+                self._execute("INSERT INTO journal_entries VALUES (?, ?, ?)", last, token, value)
+                entries.append(Entry(last, value))
+            return Found(trimmed, last, entries)
 
     def since(self, after: int, limit: int) -> Found:
-        """One statement."""
-        trimmed, last, rows = self._read(after, limit)
+        """One statement where nothing is new."""
+        found = self.head()
+        if after == found.last or not found.knows(after):
+            return found
+        with self._transaction("BEGIN"):
+            trimmed, last, _ = self.head()
+            rows = self._execute(_ENTRIES, after, limit).fetchall()
         return Found(trimmed, last, [Entry(position, value) for position, _, value in rows])
 
     def head(self) -> Found:
@@ -75,11 +80,3 @@ class SqliteJournal(SqliteConnection):
             self._execute("UPDATE journal_head SET trimmed = ?", mark)
             self._execute("DELETE FROM journal_entries WHERE position <= ?", mark)
             return True
-
-    def _read(self, after: int, limit: int) -> tuple[int, int, list[Row]]:
-        found = self._execute(_SINCE, after, after, limit).fetchall()
-        trimmed, last, first, _, _ = found[0]
-        rows = (
-            [] if first is None else [(place, token, value) for _, _, place, token, value in found]
-        )
-        return trimmed, last, rows
