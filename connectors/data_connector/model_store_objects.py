@@ -12,9 +12,7 @@ no catalogue names were left by a killed process, or belong to one at work; a da
 
 from __future__ import annotations
 
-import inspect
 import re
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
@@ -36,6 +34,7 @@ from data_connector.errors import (
 from data_connector.locations import OBJECT_STORES
 from data_connector.model_catalogue import Catalogue, Manifest, placed_at
 from data_connector.model_files import cached, staged
+from data_connector.object_creation import cannot_create, write
 
 _ABANDONED = timedelta(days=1)
 
@@ -43,9 +42,6 @@ _ABANDONED = timedelta(days=1)
 _ATTEMPTS = 100
 
 _ENTRY = re.compile(r"([0-9]{10})\.json")
-
-# The memory file system creates in two steps.
-_one_at_a_time = threading.Lock()
 
 
 def open_object_models(url: str, scheme: str, cache: Path) -> ObjectModels:
@@ -74,11 +70,8 @@ def open_object_models(url: str, scheme: str, cache: Path) -> ObjectModels:
         raise UnsupportedSourceError(f"cannot open {shown}: {error}") from error
     except Exception as error:
         raise UnsupportedSourceError(_redacted(f"cannot open {shown}: {error}", secrets)) from None
-    if "mode" not in inspect.signature(_creator(files)).parameters:
-        raise UnsupportedSourceError(
-            f"cannot open {shown}: {type(files).__module__.partition('.')[0]} is too old to create "
-            "objects exclusively: upgrade it to a release of 2025 or later"
-        )
+    if problem := cannot_create(files, "pipe_file"):
+        raise UnsupportedSourceError(f"cannot open {shown}: {problem}")
     return ObjectModels(files, root.rstrip("/"), shown, secrets, cache)
 
 
@@ -182,8 +175,7 @@ class ObjectModels:
         body = catalogue.to_json(change=uuid4().hex).encode()
         with self._errors():
             try:
-                with _one_at_a_time:
-                    self.files.pipe_file(path, body, mode="create")
+                write(self.files, "pipe_file", path, body, create=True)
             except Exception:
                 # Which error says that it was there differs. Or it is there because the answer
                 # to our own request was lost, and the request repeated.
@@ -229,11 +221,6 @@ class ObjectModels:
             raise SourceUnreachableError(
                 f"cannot use {self}: {problem}; check the URL, your rights there and the network"
             ) from None
-
-
-def _creator(files: Any) -> Callable[..., Any]:
-    creator: Callable[..., Any] = files._pipe_file if files.async_impl else files.pipe_file
-    return creator
 
 
 def _redacted(text: str, secrets: tuple[str, ...]) -> str:

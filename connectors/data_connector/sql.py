@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any
 
 import pyarrow as pa
 import sqlalchemy as sa
@@ -21,110 +21,12 @@ from data_connector.errors import (
     WriteError,
     listed,
 )
-from data_connector.locations import DatabaseLocation
 from data_connector.observe import Watched
 from data_connector.ranges import KeyRange, check_ranges, in_ranges, with_keys
+from data_connector.sql_dialect import MISFITS, Dialect, Values, misfit
 from data_connector.statements import check_characters, execute, listed_names, quoted
 from data_connector.streams import OwningReader, regrouped
 from data_connector.upsert import Upsert, check_key, check_no_null
-
-# As a driver yields them: plain values, None for NULL, or an array already.
-Values: TypeAlias = "Sequence[Any] | pa.Array"
-
-
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """The rows of a SELECT that runs, as blocks of columns."""
-
-    names: Sequence[str]
-    blocks: Iterator[Sequence[Values]]
-
-
-class Dialect(Protocol):
-    """What differs from database to database."""
-
-    @property
-    def location(self) -> DatabaseLocation:
-        """Where the database is."""
-
-    def engine(self, *, create: bool) -> sa.Engine:
-        """An engine without a pool; `create` makes a database file where there is none."""
-
-    def begin(self, connection: sa.Connection, *, write: bool) -> None:
-        """Start the transaction."""
-
-    def rows(
-        self,
-        connection: sa.Connection,
-        statement: str,
-        parameters: Sequence[Any],
-        batch_rows: int,
-    ) -> AbstractContextManager[Rows]:
-        """The rows of a SELECT, left with the server until they are asked for.
-
-        By the fastest way there is, and not as SQLAlchemy's rows, which take as long again as
-        all the rest. Blocks have any size that fits in memory; the batches made of them are to
-        have `batch_rows` rows.
-        """
-
-    def compare(
-        self,
-        connection: sa.Connection,
-        column: str,
-        kind: pa.DataType,
-        comparison: str,
-        key: pa.Scalar,
-    ) -> tuple[str, list[Any]]:
-        """A condition, and its parameters, that holds where `column` is `>=` or `<=` the key.
-
-        It may hold for more rows, which are taken out later, but never for NULL.
-        """
-
-    def describe(self, connection: sa.Connection, statement: str) -> pa.Schema:
-        """The schema of a SELECT's result, from declared types."""
-
-    def to_array(self, values: Values, kind: pa.DataType) -> pa.Array:
-        """Values as the driver yields them, as an array of `kind`.
-
-        Raises `pyarrow.ArrowException`, `ValueError`, `TypeError`, `OverflowError` or
-        `ArithmeticError` if one does not fit exactly.
-        """
-
-    def stored_type(self, kind: pa.DataType) -> pa.DataType | None:
-        """The type that a column of Arrow type `kind` comes back as; None: cannot be stored."""
-
-    def declaration(self, kind: pa.DataType) -> str:
-        """The SQL type of a column of a stored type."""
-
-    def check_names(self, names: Sequence[str]) -> None:
-        """Raise `SchemaMismatchError` for a column or table name that cannot be kept."""
-
-    def staging(self, name: str, table: str, columns: Sequence[str]) -> str:
-        """The statement that makes a temporary table `name` for rows on their way into `table`."""
-
-    @property
-    def row_order(self) -> str:
-        """The hidden column by which a new table's rows are in the order of their coming."""
-
-    def lacks_key(self, error: BaseException) -> bool:
-        """Whether the driver's error says that no unique index is on the columns of ON CONFLICT."""
-
-    def insert(
-        self,
-        connection: sa.Connection,
-        table: str,
-        schema: pa.Schema,
-        batches: Iterator[pa.RecordBatch],
-    ) -> None:
-        """Write batches of stored types into the table, by the driver's fastest way."""
-
-    def translate(self, error: Exception) -> ConnectorError:
-        """The driver's error in this library's words; secrets are taken out later."""
-
-
-# What `Dialect.to_array` may raise.
-MISFITS = (pa.ArrowException, ValueError, TypeError, OverflowError, ArithmeticError)
-
 
 # Rows that are turned into the driver's form at once, however long the batches are.
 _ROWS_AT_A_TIME = 65_536
@@ -396,22 +298,6 @@ def check_distinct(names: Sequence[str]) -> None:
     for name in names:
         if names.count(name) > 1:
             raise SchemaMismatchError("the query yields it twice: rename one", column=name)
-
-
-def misfit(
-    convert: Callable[[Values, pa.DataType], pa.Array], value: Values, kind: pa.DataType
-) -> str | None:
-    """Why the only one of `value` does not fit `kind`; None if it does."""
-    try:
-        convert(value, kind)
-    except MISFITS as error:
-        return str(error).splitlines()[0] if str(error) else type(error).__name__
-    return None
-
-
-def undescribed(name: str, declared: str) -> pa.Field:
-    """A column whose declared type has no counterpart in Arrow: an error once it is read."""
-    return pa.field(name, pa.null(), metadata={"declared": declared})
 
 
 def table_names(connection: sa.Connection) -> list[str]:

@@ -39,7 +39,8 @@ from data_connector.errors import (
     WriteError,
 )
 from data_connector.locations import DatabaseLocation
-from data_connector.sql import Rows, SqlBackend, Values
+from data_connector.sql import SqlBackend
+from data_connector.sql_dialect import Rows, Values
 from data_connector.statements import execute, listed_names, quoted
 
 # More rows in a statement gain nothing; more values were too many for SQLite before 3.32.

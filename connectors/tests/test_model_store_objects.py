@@ -111,6 +111,20 @@ def test_who_is_overtaken_reads_again(
     assert [(m.path / "model.json").read_text() for m in store.list("fraud")] == ["quick", "slow"]
 
 
+@pytest.mark.parametrize("scheme", ["s3", "az"])
+def test_what_is_there_is_never_written_over(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, root: Path, scheme: str
+) -> None:
+    """`az` stands for adlfs, which has another word for it than s3fs."""
+    store = dc.ModelStore(f"{scheme}://{root}", cache=tmp_path / "cache")
+    store.publish("fraud", writing("1"))
+    monkeypatch.setattr(ObjectModels, "read_numbered", lambda *_: (0, Catalogue()))
+    with pytest.raises(dc.SourceUnreachableError, match="refused 100 changes"):
+        store.publish("fraud", writing("2"))
+    monkeypatch.undo()
+    assert [(m.path / "model.json").read_text() for m in store.list("fraud")] == ["1"]
+
+
 def test_storage_that_refuses_every_change_is_an_error_and_no_endless_loop(
     monkeypatch: pytest.MonkeyPatch, store: dc.ModelStore
 ) -> None:
