@@ -1,0 +1,41 @@
+"""What TorchServe calls: a batch of requests in, a batch of answers out.
+
+The work is :class:`~fraud_detect.scorer.Scorer`'s. Where the worker finds model and state, the
+launcher says in the environment (:mod:`fraud_detect.worker_settings`).
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from fraud_detect import torchserve_codec
+from fraud_detect.scorer import Scorer
+from fraud_detect.worker_settings import WorkerSettings
+
+
+class FraudHandler:
+    """One worker."""
+
+    def __init__(self) -> None:
+        self.initialized = False
+        self._scorer: Scorer
+
+    def initialize(self, context: Any) -> None:
+        """Loads the version of the model that the archive names, and the latest state."""
+        # TorchServe writes a line for every batch at INFO, which its frontend reads and parses.
+        logging.getLogger().setLevel(logging.WARNING)
+        torchserve_codec.read_in_large_pieces()
+        version = context.manifest["model"]["modelVersion"]
+        self._scorer = WorkerSettings.from_environment().scorer(version)
+        self._scorer.warm_up()
+        self.initialized = True
+
+    def handle(self, data: list[dict[str, Any]], context: Any) -> list[bytes]:
+        """The answers to ``data``, in its order; each has its own HTTP status."""
+        bodies = [parts.get("body") or parts.get("data") or b"" for parts in data]
+        found = self._scorer.answer(bodies)
+        for number, answer in enumerate(found):
+            context.set_response_status(answer.status, idx=number)
+            context.set_response_content_type(number, "application/json")
+        return [answer.body for answer in found]
