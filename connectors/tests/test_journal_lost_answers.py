@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 
+import psycopg
 import pytest
+import sqlalchemy as sa
 from cutting_proxy import CuttingProxy
 from redis_server import RedisServer, redis_server
 
@@ -103,6 +106,24 @@ def test_an_append_whose_server_does_not_come_back_can_be_repeated_later(
     repeated = other.append(b"2", after=1, token=caught.value.version)
     assert repeated == [Entry(2, b"2")]
     assert values(other) == [b"1", b"2", b"4"]
+
+
+@pytest.mark.parametrize("direct", ["postgresql"], indirect=True)
+def test_an_append_whose_repetition_fails_otherwise_has_an_unknown_outcome(
+    through_proxy: str, proxy: CuttingProxy, direct: str
+) -> None:
+    impatient = sa.make_url(through_proxy).update_query_dict({"options": "-c lock_timeout=50"})
+    with (
+        open_journal(impatient.render_as_string(hide_password=False)) as journal,
+        closing(psycopg.connect(direct)) as other,
+    ):
+        journal.append(b"1", after=0)
+        proxy.lose_answer(lambda: other.execute("SELECT FROM journal_head FOR UPDATE"))
+        with pytest.raises(OutcomeUnknownError, match="lock timeout") as caught:
+            journal.append(b"2", after=1)
+        other.rollback()
+        journal.append(b"2", after=1, token=caught.value.version)
+        assert values(journal) == [b"1", b"2"]
 
 
 def test_a_journal_on_a_server_that_is_killed_goes_on(server_to_kill: PostgresqlServer) -> None:
