@@ -138,7 +138,6 @@ class Journal(OneConnection[JournalBackend]):
             ConnectorError: the database cannot be written; or the connection was lost: repeat.
         """
         _check_position("through", through)
-        # What comes in the meantime stays, or this might never end.
         through = min(through, self.last())
         begun = perf_counter()
         while self._call(partial(self._backend.trim, through, _PIECE)):

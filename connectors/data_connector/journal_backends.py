@@ -61,7 +61,10 @@ class JournalBackend(Driver, Protocol):
         """No entries."""
 
     def trim(self, through: int, limit: int) -> bool:
-        """Forget the first `limit` entries up to that position; False: there was none."""
+        """Forget the first `limit` entries up to that position; False: there was none.
+
+        The position is not beyond the last.
+        """
 
 
 # A scheme's backend.

@@ -37,17 +37,16 @@ _APPEND = f"""
 _SINCE = f"""
     SELECT head.*, page.* FROM ({_HEAD}) AS head LEFT JOIN LATERAL (
         SELECT position, token, value FROM journal_entries
-        WHERE position > %b AND %b >= trimmed ORDER BY position LIMIT %b
+        WHERE position > %b ORDER BY position LIMIT %b
     ) AS page ON true ORDER BY position
 """  # noqa: S608 - of what stands above
 
-_TRIM = f"""
+_TRIM = """
     WITH marked AS (
-        UPDATE journal_head AS head SET trimmed = least(%b, head.trimmed + %b, now.last)
-        FROM ({_HEAD}) AS now WHERE head.trimmed < least(%b, now.last)
-        RETURNING head.trimmed
+        UPDATE journal_head SET trimmed = least(%b, trimmed + %b) WHERE trimmed < %b
+        RETURNING trimmed
     ) DELETE FROM journal_entries WHERE position <= (SELECT trimmed FROM marked)
-"""  # noqa: S608 - of what stands above
+"""
 
 
 class PostgresqlJournal(PostgresqlConnection):
@@ -95,7 +94,7 @@ class PostgresqlJournal(PostgresqlConnection):
 
     def since(self, after: int, limit: int) -> Found:
         """One statement."""
-        trimmed, last, rows = _read(self._rows(_SINCE, after, after, limit))
+        trimmed, last, rows = _read(self._rows(_SINCE, after, limit))
         return Found(trimmed, last, [Entry(position, value) for position, _, value in rows])
 
     def head(self) -> Found:

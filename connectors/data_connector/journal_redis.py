@@ -59,7 +59,7 @@ return {{trimmed, last, entries}}
 """
 _TRIM = f"""
 {_HEAD}
-local mark = math.min(tonumber(ARGV[1]), trimmed + tonumber(ARGV[2]), last)
+local mark = math.min(tonumber(ARGV[1]), trimmed + tonumber(ARGV[2]))
 if mark <= trimmed then
     return 0
 end

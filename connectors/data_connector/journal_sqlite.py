@@ -73,8 +73,8 @@ class SqliteJournal(SqliteConnection):
     def trim(self, through: int, limit: int) -> bool:
         """Move the mark and delete what is before it."""
         with self._transaction("BEGIN IMMEDIATE"):
-            trimmed, last, _ = self.head()
-            mark = min(through, last, trimmed + limit)
+            trimmed, _, _ = self.head()
+            mark = min(through, trimmed + limit)
             if mark <= trimmed:
                 return False
             self._execute("UPDATE journal_head SET trimmed = ?", mark)

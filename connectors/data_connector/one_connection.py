@@ -16,7 +16,6 @@ from data_connector.errors import (
     ConnectorError,
     CorruptSourceError,
     OutcomeUnknownError,
-    SourceUnreachableError,
     UnsupportedSourceError,
 )
 from data_connector.locations import DatabaseLocation, Location
@@ -127,12 +126,12 @@ class OneConnection(Generic[Backend]):
                     self._connect()
                     return step()
                 except self._backend.errors as error:
-                    translated = self._translate(error)
-                    lost = self._backend.lost(error)
-                    if lost:
+                    if self._backend.lost(error):
                         self._backend.disconnect()
-                except SourceUnreachableError as error:
+                    translated = self._translate(error)
+                except ConnectorError as error:
                     translated = error
+        # Whatever became of the second, the first may have been done.
         if lost and unknown is not None:
             raise unknown(f"and cannot be used again yet: {translated}")
         # Not chained: a driver's message may repeat the URL's secrets.
