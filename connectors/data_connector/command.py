@@ -40,11 +40,12 @@ def run(command: Callable[[], None], *, shown: tuple[type[Exception], ...] = ())
     # `bazel run` starts programs in a folder of its own; paths are relative to the user's.
     os.chdir(os.environ.get("BUILD_WORKING_DIRECTORY", "."))
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # clean up as after Ctrl-C
+    expected: tuple[type[Exception], ...] = (ConnectorError, OSError, *shown)
     try:
         command()
     except UsageError as error:
         return _say(f"error: {error}", WRONG_USAGE)
-    except (ConnectorError, OSError, *shown) as error:
+    except expected as error:
         return _say(f"error: {error}", FAILED)
     except KeyboardInterrupt:
         return _say("interrupted: what was not finished has been removed", FAILED)

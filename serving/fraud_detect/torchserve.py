@@ -125,19 +125,18 @@ class TorchServe:
         (self._folder / "metrics.yaml").write_text(metrics())
         config = self._folder / "config.properties"
         config.write_text(properties(self.options, self._folder, self._version))
-        self._process = subprocess.Popen(
-            [
-                *DIES_WITH_US,
-                *_java(self._folder),
-                *("--python", sys.executable, "-f", config, "-s", archives, "-ncs"),
-            ],
-            cwd=self._folder,
-            env=self._environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=(self._folder / "logs" / "stdout.log").open("wb"),
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        program = [*DIES_WITH_US, *_java(self._folder)]
+        arguments = ["--python", sys.executable, "-f", config, "-s", archives, "-ncs"]
+        with (self._folder / "logs" / "stdout.log").open("wb") as output:
+            self._process = subprocess.Popen(
+                [*program, *arguments],
+                cwd=self._folder,
+                env=self._environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
         self._wait_until_ready()
         if self.options.token_auth:
             self.token_file.touch(mode=0o600)
