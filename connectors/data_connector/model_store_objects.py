@@ -32,8 +32,8 @@ from data_connector.errors import (
     is_disk_full,
 )
 from data_connector.locations import OBJECT_STORES
+from data_connector.model_cache import LocalModel, ModelCache
 from data_connector.model_catalogue import Catalogue, Manifest, placed_at
-from data_connector.model_files import cached, staged
 from data_connector.object_creation import cannot_create, write
 
 _ABANDONED = timedelta(days=1)
@@ -44,13 +44,13 @@ _ATTEMPTS = 100
 _ENTRY = re.compile(r"([0-9]{10})\.json")
 
 
-def open_object_models(url: str, scheme: str, cache: Path) -> ObjectModels:
+def open_object_models(url: str, scheme: str, cache: ModelCache) -> ObjectModels:
     """The models below a URL.
 
     Args:
         url: `s3://bucket/path` or the like.
         scheme: the URL's.
-        cache: a folder for copies.
+        cache: for copies.
 
     Raises:
         UnsupportedSourceError: the scheme's file system is not installed, or promises too little.
@@ -83,7 +83,7 @@ class ObjectModels:
     root: str
     shown: str
     secrets: tuple[str, ...]
-    cache: Path
+    cache: ModelCache
 
     def __str__(self) -> str:
         return self.shown
@@ -101,7 +101,7 @@ class ObjectModels:
 
     def staged(self, name: str) -> AbstractContextManager[Path]:
         """A folder in the cache."""
-        return staged(self.cache / name)
+        return self.cache.staged(name)
 
     def publish(self, name: str, folder: Path, manifest: Manifest) -> int:
         """Upload the files, then enter the version; its number."""
@@ -140,12 +140,12 @@ class ObjectModels:
             if abandoned and place not in used:
                 self._delete(f"{self.root}/{name}/files/{place}")
 
-    def local(self, name: str, version: int, manifest: Manifest, *, title: str) -> Path:
+    def local(self, name: str, version: int, manifest: Manifest, *, title: str) -> LocalModel:
         """A copy in the cache, checked."""
-        return cached(
-            self.cache / name,
-            f"{version}-{manifest.place}",
-            manifest.files,
+        return self.cache.copy(
+            name,
+            version,
+            manifest,
             lambda folder: self._download(name, manifest, folder),
             title=title,
         )
