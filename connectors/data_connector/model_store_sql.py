@@ -17,8 +17,8 @@ from data_connector.atomic import write_errors
 from data_connector.backends import open_backend
 from data_connector.errors import QueryError, UnsupportedSourceError, WriteError
 from data_connector.locations import DatabaseLocation
+from data_connector.model_cache import LocalModel, ModelCache
 from data_connector.model_catalogue import Catalogue, Manifest
-from data_connector.model_files import cached, staged
 from data_connector.sql import SqlBackend
 
 # Bytes: few enough to hold in memory twice, enough that the cost a piece vanishes.
@@ -44,7 +44,7 @@ _FILES = sa.Table(
 )
 
 
-def open_sql_models(location: DatabaseLocation, cache: Path) -> SqlModels:
+def open_sql_models(location: DatabaseLocation, cache: ModelCache) -> SqlModels:
     """The models in a database, which need not have the tables yet.
 
     Raises:
@@ -66,7 +66,7 @@ class SqlModels:
     """A database as a model store."""
 
     database: SqlBackend
-    cache: Path
+    cache: ModelCache
 
     def __str__(self) -> str:
         return str(self.database.dialect.location)
@@ -89,7 +89,7 @@ class SqlModels:
 
     def staged(self, name: str) -> AbstractContextManager[Path]:
         """A folder in the cache."""
-        return staged(self.cache / name)
+        return self.cache.staged(name)
 
     def publish(self, name: str, folder: Path, manifest: Manifest) -> int:
         """Store the files and enter the version, in one transaction; its number."""
@@ -121,12 +121,12 @@ class SqlModels:
     def sweep(self, name: str) -> None:
         """Nothing: a transaction leaves nothing behind."""
 
-    def local(self, name: str, version: int, manifest: Manifest, *, title: str) -> Path:
+    def local(self, name: str, version: int, manifest: Manifest, *, title: str) -> LocalModel:
         """A copy in the cache, checked."""
-        return cached(
-            self.cache / name,
-            f"{version}-{manifest.place}",
-            manifest.files,
+        return self.cache.copy(
+            name,
+            version,
+            manifest,
             lambda folder: self._download(manifest, folder),
             title=title,
         )

@@ -182,6 +182,12 @@ class PostgresqlDialect:
         """Whether it is the error `invalid_column_reference`."""
         return getattr(error, "sqlstate", None) == "42P10"
 
+    def differ(self, there: Sequence[str], given: Sequence[str]) -> str:
+        """By their bytes: `json` knows no equality, and `citext` too much of it."""
+        # As records, since two rows side by side would be compared column by column.
+        one, other = (f"ROW({', '.join(columns)})::record" for columns in (there, given))
+        return f"{one} OPERATOR(pg_catalog.*<>) {other}"
+
     def insert(
         self,
         connection: sa.Connection,

@@ -3,6 +3,9 @@
 What is kept when the server stops is the server's business: by default it forgets the last minutes,
 with `appendonly yes` the last second, with `appendfsync always` as well nothing. Let the server's
 `maxmemory-policy` be `noeviction`: any other may drop what is kept.
+
+Behind `rediss://`, the server's certificate is checked, against the system's CAs or those in the
+file that `?ssl_ca_certs=` names.
 """
 
 from __future__ import annotations
@@ -60,8 +63,10 @@ class RedisConnection:
         """By the first word of what the server said, or the driver's class."""
         message = " ".join(str(error).split())
         if isinstance(error, redis.ConnectionError | redis.TimeoutError):
+            encrypted = self._location.scheme == "rediss"
+            tls = ", and that ?ssl_ca_certs=FILE names its CA's certificate" if encrypted else ""
             return SourceUnreachableError(
-                f"cannot use {self._location}: {message}; check host, port, user and password"
+                f"cannot use {self._location}: {message}; check host, port, user and password{tls}"
             )
         if "WRONGTYPE" in message:
             return self._another(message)

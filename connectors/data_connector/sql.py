@@ -111,7 +111,7 @@ class SqlBackend:
     def _begun(
         self, connection: sa.Connection, table: str, stored: pa.Schema, order: Order
     ) -> Upsert:
-        upsert = Upsert.of(table, stored.names, order.key)
+        upsert = Upsert.of(table, stored.names, order.key, self.dialect.differ)
         execute(connection, self.dialect.staging(upsert.staging, table, stored.names))
         try:
             # It says now, and not after the rows, if there can be no merging.

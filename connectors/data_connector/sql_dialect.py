@@ -94,6 +94,12 @@ class Dialect(Protocol):
     def lacks_key(self, error: BaseException) -> bool:
         """Whether the driver's error says that no unique index is on the columns of ON CONFLICT."""
 
+    def differ(self, there: Sequence[str], given: Sequence[str]) -> str:
+        """A condition that holds unless all columns `there` hold exactly what is `given`.
+
+        NULL and NULL are the same, and what merely counts as equal to the database is not.
+        """
+
     def insert(
         self,
         connection: sa.Connection,

@@ -259,6 +259,11 @@ class SqliteDialect:
         """Whether SQLite says so: it has no code for it."""
         return "ON CONFLICT clause does not match" in str(error)
 
+    def differ(self, there: Sequence[str], given: Sequence[str]) -> str:
+        """Texts by their bytes, whatever collation the columns have."""
+        exact = ", ".join(f"{column} COLLATE BINARY" for column in there)
+        return f"({exact}) IS NOT ({', '.join(given)})"
+
     def insert(
         self,
         connection: sa.Connection,
