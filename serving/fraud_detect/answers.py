@@ -1,4 +1,4 @@
-"""What callers get: scores, decisions and reasons, as JSON."""
+"""What callers get, as JSON: scores, decisions, reasons and explanations."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 JSON = "application/json"
+ARROW = "application/vnd.apache.arrow.stream"
 
 
 class Reason(msgspec.Struct, frozen=True, gc=False):
@@ -21,6 +22,25 @@ class Reason(msgspec.Struct, frozen=True, gc=False):
     text: str
 
 
+class Contribution(msgspec.Struct, frozen=True, gc=False):
+    """What one feature did to a score."""
+
+    value: float | None
+    """The feature's; None where it was missing."""
+    contribution: float
+    """To the log-odds of fraud, against a usual payment's; negative: it lowered them."""
+
+
+class Explanation(msgspec.Struct, frozen=True, gc=False):
+    """How a score came about: contributions add up to ``log_odds - baseline``."""
+
+    baseline: float
+    """The log-odds of a usual payment."""
+    log_odds: float
+    """Of this one."""
+    features: dict[str, Contribution]
+
+
 class Scored(msgspec.Struct, frozen=True, gc=False):
     """A transaction's answer."""
 
@@ -31,6 +51,8 @@ class Scored(msgspec.Struct, frozen=True, gc=False):
     """``approve``, ``review`` or ``decline``; None where the model has no policy."""
     reasons: Sequence[Reason] | UnsetType = UNSET
     """The strongest first, where they were asked for."""
+    explanation: Explanation | UnsetType = UNSET
+    """Where it was asked for."""
     degraded: bool | UnsetType = UNSET
     """True: scored without its customer's and terminal's history."""
 
@@ -54,6 +76,12 @@ class One(Scored, frozen=True, gc=False, kw_only=True):
     """The answer to a request that is one transaction."""
 
     model: Model
+
+    @classmethod
+    def of(cls, scored: Scored, model: Model) -> One:
+        """``scored``, and which model it is from."""
+        fields = {name: getattr(scored, name) for name in scored.__struct_fields__}
+        return cls(**fields, model=model)
 
 
 class Many(msgspec.Struct, frozen=True, gc=False):

@@ -10,7 +10,8 @@ import logging
 from typing import Any
 
 from fraud_detect import torchserve_codec
-from fraud_detect.scorer import Scorer
+from fraud_detect.answers import ARROW, JSON
+from fraud_detect.scorer import Call, Scorer
 from fraud_detect.worker_settings import WorkerSettings
 
 
@@ -33,9 +34,24 @@ class FraudHandler:
 
     def handle(self, data: list[dict[str, Any]], context: Any) -> list[bytes]:
         """The answers to ``data``, in its order; each has its own HTTP status."""
-        bodies = [parts.get("body") or parts.get("data") or b"" for parts in data]
-        found = self._scorer.answer(bodies)
+        calls = [
+            Call(
+                body=parts.get("body") or parts.get("data") or b"",
+                content_type=_content_type(context, number),
+                explain=context.get_request_header(number, "explain") == "True",
+            )
+            for number, parts in enumerate(data)
+        ]
+        found = self._scorer.answer(calls)
         for number, answer in enumerate(found):
             context.set_response_status(answer.status, idx=number)
-            context.set_response_content_type(number, "application/json")
+            context.set_response_content_type(number, answer.content_type)
         return [answer.body for answer in found]
+
+
+def _content_type(context: Any, number: int) -> str:
+    """Arrow where the caller says so; all else is taken for JSON."""
+    headers = context.get_all_request_header(number)
+    part = headers.get("body") or headers.get("data") or {}
+    said = part.get("content-type", "")
+    return ARROW if said.partition(";")[0].strip().lower() == ARROW else JSON

@@ -6,20 +6,37 @@ A program can call it in its own process; TorchServe does so through
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from msgspec import UNSET
 
 from fraud_detect import answers
-from fraud_detect.answers import Error, Many, Model, One, Reason, Refused, Scored
+from fraud_detect.answers import (
+    ARROW,
+    JSON,
+    Contribution,
+    Error,
+    Explanation,
+    Many,
+    Model,
+    One,
+    Reason,
+    Refused,
+    Scored,
+)
+from fraud_detect.arrow_format import ArrowFormat
 from fraud_detect.errors import RequestError
 from fraud_detect.online_state import OnlineState
 from fraud_detect.runtime import score_function
 from fraud_detect.transactions import Columns, Request, TransactionFormat
 from fraud_ml.artifact import Artifact
+from fraud_ml.attribution import Attributor
 from fraud_ml.policy import Decision
 from fraud_ml.reasons import Explainer
 
@@ -29,13 +46,39 @@ _BAD_REQUEST = 400
 
 
 @dataclass(frozen=True, slots=True)
+class Call:
+    """What one caller sent."""
+
+    body: bytes | bytearray
+    content_type: str = JSON
+    explain: bool = False
+    """Answer with the contributions of all features."""
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
-    """What one request gets."""
+    """What one caller gets."""
 
     status: int
     """Of HTTP."""
     body: bytes
-    """JSON."""
+    content_type: str = JSON
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredBatch:
+    """What was scored in one pass, B transactions of all callers: for those who watch."""
+
+    columns: Columns
+    features: npt.NDArray[np.float32]
+    """Shape ``(B, F)``."""
+    scores: npt.NDArray[np.float32]
+    """Shape ``(B,)``."""
+    decisions: Sequence[str | None]
+    degraded: bool
+
+
+Watcher = Callable[[ScoredBatch], None]
 
 
 class Scorer:
@@ -59,54 +102,57 @@ class Scorer:
         self._format = TransactionFormat(artifact.spec)
         self._score = score_function(artifact, threads=threads)
         self._explainer = Explainer(artifact.net, artifact.spec)
+        self._attributor = Attributor(artifact.net)
+        self._arrow = ArrowFormat(artifact.spec)
+        self.watchers: list[Watcher] = []
+        """Called with each batch after it was scored, before it is answered: they must be quick."""
 
     def warm_up(self) -> None:
         """Scores rows of nothing, that change nothing, so that the first payment need not wait."""
         rows = np.full((2, len(self.artifact.spec.names)), np.nan, dtype=np.float32)
         self._score(rows)
 
-    def answer(self, bodies: Sequence[bytes | bytearray]) -> list[Answer]:
-        """The answers to requests, whose transactions are scored in one pass, in this order."""
-        requests = [self._read(body) for body in bodies]
-        readable = [request for request in requests if isinstance(request, Request)]
-        scored = iter(self._score_all(readable))
+    def answer(self, calls: Sequence[Call]) -> list[Answer]:
+        """The answers to calls, whose transactions are scored in one pass, in this order."""
+        requests = [self._read(call) for call in calls]
+        found = iter(self._score_all([r for r in requests if isinstance(r, Request)]))
         return [
             Answer(request.status, answers.encode(Error(str(request))))
             if isinstance(request, RequestError)
-            else self._answer(request, next(scored))
-            for request in requests
+            else self._answer(request, next(found), call)
+            for call, request in zip(calls, requests, strict=True)
         ]
 
-    def _read(self, body: bytes | bytearray) -> Request | RequestError:
+    def _read(self, call: Call) -> Request | RequestError:
         try:
-            return self._format.read(body)
+            if call.content_type == ARROW:
+                return self._arrow.read(call.body)
+            return self._format.read(call.body)
         except RequestError as error:
             return error
 
-    def _score_all(self, requests: Sequence[Request]) -> Iterator[list[Scored]]:
-        """Of each request, the answers to its valid transactions."""
+    def _score_all(self, requests: Sequence[Request]) -> Iterator[ScoredBatch]:
+        """Of each request, what became of its valid transactions."""
         columns = _joined([request.columns for request in requests], self._format.columns)
-        ids = columns["transaction_id"]
-        if not ids:
-            yield from ([] for _ in requests)
+        if not columns["transaction_id"]:
+            nothing = np.zeros(0, dtype=np.float32)
+            yield from (
+                ScoredBatch(columns, nothing, nothing, (), degraded=False) for _ in requests
+            )
             return
         features = self.state.count(columns)
         rows = features.rows.astype(np.float32)
         scores = self._score(rows)
         decisions = self._decide(scores, columns["amount"])
-        degraded = True if features.degraded else UNSET
+        for watch in self.watchers:
+            watch(ScoredBatch(columns, rows, scores, decisions, features.degraded))
         start = 0
         for request in requests:
             stop = start + len(request.columns["transaction_id"])
             part = slice(start, stop)
-            values = zip(ids[part], scores[part].tolist(), decisions[part], strict=True)
-            if request.reasons:
-                reasons = self._reasons(rows[part], request.columns)
-                yield [
-                    Scored(*one, why, degraded) for one, why in zip(values, reasons, strict=True)
-                ]
-            else:
-                yield [Scored(*one, UNSET, degraded) for one in values]
+            yield ScoredBatch(
+                request.columns, rows[part], scores[part], decisions[part], features.degraded
+            )
             start = stop
 
     def _decide(
@@ -118,41 +164,77 @@ class Scorer:
         decided = policy.decide(scores.astype(np.float64), np.array(amounts, dtype=np.float64))
         return [_DECISIONS[decision] for decision in decided.tolist()]
 
-    def _reasons(self, rows: npt.NDArray[np.float32], columns: Columns) -> list[list[Reason]]:
+    def _reasons(self, batch: ScoredBatch) -> list[list[Reason]]:
         transactions = [
-            dict(zip(columns, values, strict=True))
-            for values in zip(*columns.values(), strict=True)
+            dict(zip(batch.columns, values, strict=True))
+            for values in zip(*batch.columns.values(), strict=True)
         ]
         return [
             [
                 Reason(
-                    why.feature,
-                    None if np.isnan(why.value) else why.value,
-                    why.contribution,
-                    why.text,
+                    feature=why.feature,
+                    value=_or_none(why.value),
+                    contribution=why.contribution,
+                    text=why.text,
                 )
                 for why in found
             ]
-            for found in self._explainer.explain(rows, transactions)
+            for found in self._explainer.explain(batch.features, transactions)
         ]
 
-    def _answer(self, request: Request, scored: list[Scored]) -> Answer:
+    def _explanations(self, batch: ScoredBatch) -> list[Explanation]:
+        found = self._attributor.attribute(torch.from_numpy(batch.features))
+        names = self.artifact.spec.names
+        return [
+            Explanation(
+                baseline=found.baseline,
+                log_odds=log_odds,
+                features={
+                    name: Contribution(_or_none(value), contribution)
+                    for name, value, contribution in zip(names, values, parts, strict=True)
+                },
+            )
+            for log_odds, values, parts in zip(
+                found.logits.tolist(),
+                batch.features.tolist(),
+                found.contributions.tolist(),
+                strict=True,
+            )
+        ]
+
+    def _answer(self, request: Request, batch: ScoredBatch, call: Call) -> Answer:
+        if call.content_type == ARROW:
+            return Answer(_OK, self._arrow.write(request, batch.scores, batch.decisions), ARROW)
+        valid = iter(self._listed(request, batch, explain=call.explain))
         if request.is_single:
             (invalid,) = request.errors
             if invalid is not None:
                 return Answer(_BAD_REQUEST, answers.encode(Error(invalid.error)))
-            (one,) = scored
-            fields = {field: getattr(one, field) for field in one.__struct_fields__}
-            return Answer(_OK, answers.encode(One(**fields, model=self._model)))
-        valid = iter(scored)
+            return Answer(_OK, answers.encode(One.of(next(valid), self._model)))
         listed = [
             next(valid) if wrong is None else Refused(wrong.transaction_id, wrong.error)
             for wrong in request.errors
         ]
         return Answer(_OK, answers.encode(Many(listed, self._model)))
 
+    def _listed(self, request: Request, batch: ScoredBatch, *, explain: bool) -> list[Scored]:
+        """The answers to a request's valid transactions."""
+        ids, scores = batch.columns["transaction_id"], batch.scores.tolist()
+        none: Sequence[Any] = [UNSET] * len(ids)
+        reasons = self._reasons(batch) if request.reasons and ids else none
+        explanations = self._explanations(batch) if explain and ids else none
+        degraded = True if batch.degraded else UNSET
+        return [
+            Scored(*one, degraded)
+            for one in zip(ids, scores, batch.decisions, reasons, explanations, strict=True)
+        ]
+
 
 def _joined(parts: Sequence[Columns], names: Sequence[str]) -> Columns:
     if len(parts) == 1:
         return parts[0]
     return {name: [value for part in parts for value in part[name]] for name in names}
+
+
+def _or_none(value: float) -> float | None:
+    return None if math.isnan(value) else value

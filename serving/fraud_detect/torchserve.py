@@ -126,7 +126,7 @@ class TorchServe:
         config = self._folder / "config.properties"
         config.write_text(properties(self.options, self._folder, self._version))
         program = [*DIES_WITH_US, *_java(self._folder)]
-        arguments = ["--python", sys.executable, "-f", config, "-s", archives, "-ncs"]
+        arguments = ["--python", sys.executable, "-f", str(config), "-s", str(archives), "-ncs"]
         with (self._folder / "logs" / "stdout.log").open("wb") as output:
             self._process = subprocess.Popen(
                 [*program, *arguments],

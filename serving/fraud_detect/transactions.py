@@ -17,7 +17,7 @@ from msgspec import Meta, Raw, UnsetType
 
 from fraud_detect.errors import RequestError
 from fraud_ml.feature_spec import FeatureSpec
-from fraud_ml.transactions import transaction_columns
+from fraud_ml.transactions import MAX_AMOUNT, MAX_NUMBER, transaction_columns
 
 MAX_TRANSACTIONS = 10_000
 """In one request."""
@@ -25,15 +25,18 @@ MAX_AHEAD = dt.timedelta(days=1)
 """A transaction may be dated so much later than this machine's clock: a wrong clock at a terminal
 would make all that its customer pays from then on count as late."""
 
+LONGEST_TEXT = 256
+"""Characters of an id, a key or a category."""
+
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _MICROSECOND = dt.timedelta(microseconds=1)
 
 _Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
-_Text = Annotated[str, Meta(max_length=256)]
-_Id = Annotated[str, Meta(min_length=1, max_length=256)] | _Int64
+_Text = Annotated[str, Meta(max_length=LONGEST_TEXT)]
+_Id = Annotated[str, Meta(min_length=1, max_length=LONGEST_TEXT)] | _Int64
 _Named = _Text | _Int64 | bool | None
-_Number = Annotated[float, Meta(ge=-1e30, le=1e30)] | None
-_Amount = Annotated[float, Meta(ge=0, le=1e12)]
+_Number = Annotated[float, Meta(ge=-MAX_NUMBER, le=MAX_NUMBER)] | None
+_Amount = Annotated[float, Meta(ge=0, le=MAX_AMOUNT)]
 _Time = _Int64 | Annotated[dt.datetime, Meta(tz=True)]
 
 Columns = dict[str, Sequence[Any]]

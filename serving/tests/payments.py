@@ -14,7 +14,7 @@ import torch
 
 from data_connector import ModelStore, open_journal
 from fraud_detect.online_state import OnlineState
-from fraud_detect.scorer import Scorer
+from fraud_detect.scorer import Call, Scorer
 from fraud_detect.snapshots import Snapshots
 from fraud_ml.artifact import Artifact, save_artifact
 from fraud_ml.feature_spec import FeatureSpec, handbook_spec
@@ -70,6 +70,11 @@ def rows_of(transactions: pa.Table) -> list[dict[str, Any]]:
 def bodies_of(transactions: pa.Table) -> list[bytes]:
     """A request for each transaction."""
     return [json.dumps(row).encode() for row in rows_of(transactions)]
+
+
+def calls_of(transactions: pa.Table) -> list[Call]:
+    """A call for each transaction."""
+    return [Call(body) for body in bodies_of(transactions)]
 
 
 def scores_of(answers: Sequence[Any]) -> np.ndarray:

@@ -4,9 +4,20 @@ import json
 
 import numpy as np
 import psutil
+import pyarrow as pa
 import pytest
-from payments import bodies_of, rows_of, scorer_at, scores_of, small_artifact, small_simulation
+from payments import (
+    bodies_of,
+    calls_of,
+    rows_of,
+    scorer_at,
+    scores_of,
+    small_artifact,
+    small_simulation,
+)
 from server import ask, running_server
+
+from fraud_detect.answers import ARROW
 
 PAYMENTS = small_simulation().transactions
 SCORE = "/predictions/fraud"
@@ -29,7 +40,9 @@ def test_a_day_of_payments_scores_as_in_process_whichever_worker_answers(port, t
     assert {reply.status for reply in replies} == {200}
     assert {reply.headers["content-type"] for reply in replies} == {"application/json"}
     scorer = scorer_at(f"sqlite:///{tmp_path / 'other.db'}", small_artifact())
-    np.testing.assert_allclose(scores_of(replies), scores_of(scorer.answer(bodies)), atol=1e-6)
+    np.testing.assert_allclose(
+        scores_of(replies), scores_of(scorer.answer(calls_of(PAYMENTS.slice(0, 300)))), atol=1e-6
+    )
     assert replies[0].json["model"] == {"name": "fraud", "version": 1}
 
 
@@ -39,6 +52,26 @@ def test_a_list_gets_a_list_in_its_order(port) -> None:
     assert reply.status == 200
     answered = [row["transaction_id"] for row in reply.json["transactions"]]
     assert answered == [row["transaction_id"] for row in rows]
+
+
+def test_arrow_in_arrow_out(port) -> None:
+    some = PAYMENTS.slice(350, 40)
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, some.schema) as writer:
+        writer.write_table(some)
+    reply = ask(port, SCORE, sink.getvalue().to_pybytes(), headers={"Content-Type": ARROW})
+    assert (reply.status, reply.headers["content-type"]) == (200, ARROW)
+    scored = pa.ipc.open_stream(reply.body).read_all()
+    assert scored["transaction_id"].to_pylist() == some["transaction_id"].to_pylist()
+    assert scored["score"].null_count == 0
+
+
+def test_an_explanation_has_every_feature(port) -> None:
+    (body,) = bodies_of(PAYMENTS.slice(400, 1))
+    scored = ask(port, SCORE, body).json
+    explained = ask(port, "/explanations/fraud", body).json
+    assert explained["score"] == pytest.approx(scored["score"], abs=1e-6)
+    assert len(explained["explanation"]["features"]) == 15
 
 
 def test_what_cannot_be_scored_gets_400_and_a_reason(port) -> None:
