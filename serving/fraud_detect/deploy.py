@@ -23,6 +23,11 @@ def main() -> None:
     deployment = Deployment(find_running(fraud_home()), _say)
     if options.version is not None:
         deployment.deploy(deployment.named(options.version))
+    if options.challenger is not None:
+        no_more = options.challenger == "none"
+        deployment.challenge(None if no_more else deployment.named(options.challenger))
+    if options.promote:
+        deployment.promote()
     if options.rollback:
         deployment.roll_back()
     if options.status:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from data_connector import ModelStore
-from fraud_detect.aliases import CHAMPION, NEXT, PREVIOUS
+from fraud_detect.aliases import CHALLENGER, CHAMPION, NEXT, PREVIOUS
 from fraud_detect.archive import write_archive
 from fraud_detect.drain import CLOSED, wait_until_idle
 from fraud_detect.errors import ServingError
@@ -17,6 +17,7 @@ from fraud_detect.management import Management, management_of
 from fraud_detect.online_state import check_history
 from fraud_detect.running import Running
 from fraud_detect.server_folder import ServerFolder
+from fraud_detect.shadow_table import compare
 from fraud_detect.worker_settings import MODEL_NAME
 from fraud_ml.artifact import load_artifact
 from fraud_ml.feature_spec import FeatureSpec
@@ -54,13 +55,59 @@ class Deployment:
 
     def status(self) -> list[str]:
         """What serves, in lines for the user."""
-        lines = [
-            f"{one.version}: {one.ready} of {one.workers} workers ready, {one.waiting} waiting"
-            for one in self._management.loaded()
-        ]
-        aliases = self.store.aliases(MODEL_NAME)
-        known = [f"{name}: {aliases[name]}" for name in (CHAMPION, PREVIOUS) if name in aliases]
-        return [f"serving: version {self.serving()}", *known, *lines]
+        serving, aliases = self.serving(), self.store.aliases(MODEL_NAME)
+        lines = [f"serving: version {serving}"]
+        for one in self._management.loaded():
+            ready = f"{one.ready} of {one.workers} workers ready"
+            lines.append(f"  version {one.version}: {ready}, {one.waiting} requests waiting")
+        known = (CHAMPION, PREVIOUS, CHALLENGER)
+        lines += [f"{alias}: {aliases.get(alias, 'none')}" for alias in known]
+        challenger = aliases.get(CHALLENGER)
+        if challenger is not None:
+            found = compare(self._settings.shadow_log, serving, challenger)
+            lines += [
+                f"  compared: {found.compared:,} payments, {found.missed:,} were not",
+                f"  mean difference of the scores: {found.difference:+.4f}",
+                f"  other decisions: {found.other_decisions:.2%}",
+            ]
+        return lines
+
+    def challenge(self, version: int | None) -> None:
+        """Lets a version score beside the one that answers; None: no longer any.
+
+        Raises:
+            ArtifactError: the model is damaged.
+            ServingError: it cannot score here.
+        """
+        if version is None:
+            self.store.set_alias(MODEL_NAME, CHALLENGER, None)
+            self._say("no challenger")
+            return
+        if not self._settings.shadow_log:
+            raise ServingError("this server keeps no scores of challengers")
+        before = self.serving()
+        if version == before:
+            raise ServingError(f"version {version} is the one that answers")
+        check_history(self._settings.feature_store, self._spec(version))
+        if unread := self._unread(version, before):
+            raise ServingError(
+                f"version {version} reads {unread}, which version {before} does not: it cannot"
+                " score what that one is sent; deploy it instead"
+            )
+        self.store.set_alias(MODEL_NAME, CHALLENGER, version)
+        self._say(f"version {version} scores beside version {before} in a few seconds")
+
+    def promote(self) -> None:
+        """Deploys the challenger, which is one no longer.
+
+        Raises:
+            ServingError: there is none; or as from :meth:`deploy`.
+        """
+        challenger = self.store.aliases(MODEL_NAME).get(CHALLENGER)
+        if challenger is None:
+            raise ServingError("there is no challenger to promote: --challenger VERSION makes one")
+        self.deploy(challenger)
+        self.store.set_alias(MODEL_NAME, CHALLENGER, None, expected=challenger)
 
     def named(self, name: str) -> int:
         """The version that a user means by a number or an alias.
@@ -119,15 +166,19 @@ class Deployment:
 
     def _check(self, version: int, before: int) -> None:
         """Raises where a version cannot serve after another, before anything is done."""
-        spec, old = self._spec(version), self._spec(before)
-        position = check_history(self._settings.feature_store, spec)
-        unread = set(transaction_columns(spec)) - set(transaction_columns(old))
+        position = check_history(self._settings.feature_store, self._spec(version))
+        unread = self._unread(version, before)
         if unread and not position:
             raise ServingError(
-                f"version {version} reads {', '.join(sorted(unread))}, which version {before} does"
-                " not, so that the journal has nothing of it: backfill the state of its features"
-                " first, ./bazelw run //batch:backfill"
+                f"version {version} reads {unread}, which version {before} does not, so that the"
+                " journal has nothing of it: backfill the state of its features first,"
+                " ./bazelw run //batch:backfill"
             )
+
+    def _unread(self, version: int, before: int) -> str:
+        """The columns that one version reads and another does not, as a list for the user."""
+        there = transaction_columns(self._spec(before))
+        return ", ".join(c for c in transaction_columns(self._spec(version)) if c not in there)
 
     def _spec(self, version: int) -> FeatureSpec:
         return load_artifact(self.store.get(MODEL_NAME, version).path).spec

@@ -65,6 +65,11 @@ class Replica:
             n_rows = len(entry.columns.get("amount", ())) if isinstance(entry, Transactions) else 0
             return np.full((n_rows, self._rows.shape[1]), np.nan)
 
+    def features_of(self, name: Any) -> Floats | None:
+        """The features that a transaction had, shape ``(F,)``; None of one that is not known."""
+        row = self._row_of.get(name)
+        return None if row is None else self._rows[row]
+
     def to_bytes(self) -> bytes:
         """All of it, for :meth:`from_bytes`: no pickle."""
         state = self.state.to_bytes()

@@ -34,6 +34,7 @@ def settings_of(options: ServeOptions, home: Path) -> WorkerSettings:
     return WorkerSettings(
         model_store=options.model_store or str(home / "models"),
         feature_store=options.feature_store or f"sqlite:///{home / 'features.db'}",
+        shadow_log=f"sqlite:///{home / 'shadow.db'}",
     )
 
 
