@@ -21,13 +21,15 @@ from fraud_detect.journal_entries import Labels, Transactions
 from fraud_ml.errors import DataError
 from fraud_ml.feature_spec import FeatureSpec
 from fraud_ml.feature_state import FeatureState
-from fraud_ml.transactions import label_schema
+from fraud_ml.transactions import label_schema, transaction_columns
 
 REMEMBERED = 65_536
 """A transaction that is sent again counts once, and gets the features that it had, as long as no
 more than so many others came in between."""
 
 _LENGTH = 8
+_PAYMENTS_OF_NOBODY = 4
+_TWENTY_DAYS = 20 * 24 * 3600 * 1_000_000  # microseconds
 
 Floats = npt.NDArray[np.float64]
 log = logging.getLogger(__name__)
@@ -132,6 +134,25 @@ class Replica:
             self._row_of[name] = self._next
             self._rows[self._next] = features
             self._next = (self._next + 1) % REMEMBERED
+
+
+def features_of_nobody(spec: FeatureSpec) -> Floats:
+    """Features of payments of nobody, some found to be frauds, from a state of their own.
+
+    They go through all that payments go through, shape ``(B, F)``.
+    """
+    replica = Replica(FeatureState(spec))
+    usual = {name: 0.0 if name in spec.numbers else "nobody" for name in transaction_columns(spec)}
+    rows = []
+    for number in range(_PAYMENTS_OF_NOBODY):
+        when = number * _TWENTY_DAYS  # past the delays of labels
+        payment = usual | {"transaction_id": number, "timestamp": when, "amount": float(number)}
+        entry = Transactions({name: [value] for name, value in payment.items()})
+        rows.append(replica.apply(2 * number + 1, journal_entries.encode(entry)))
+        label = Labels([number], [True], [when])
+        replica.apply(2 * number + 2, journal_entries.encode(label))
+    replica.to_bytes()  # reads its histories as one that grows does
+    return np.concatenate(rows)
 
 
 def _table(labels: Labels) -> pa.Table:

@@ -33,6 +33,7 @@ from fraud_detect.answers import (
 from fraud_detect.arrow_format import ArrowFormat
 from fraud_detect.errors import RequestError
 from fraud_detect.online_state import OnlineState
+from fraud_detect.replica import features_of_nobody
 from fraud_detect.runtime import score_function
 from fraud_detect.transactions import Columns, Request, TransactionFormat
 from fraud_ml.artifact import Artifact
@@ -109,9 +110,14 @@ class Scorer:
         """Called with each batch after it was scored, before it is answered: they must be quick."""
 
     def warm_up(self) -> None:
-        """Scores rows of nothing, that change nothing, so that the first payment need not wait."""
-        rows = np.full((2, len(self.artifact.spec.names)), np.nan, dtype=np.float32)
+        """Does to payments of nobody all that is done to payments, so that the first need not wait.
+
+        Nothing of it counts. Where this machine never computed features before, they are compiled
+        now, which takes half a minute.
+        """
+        rows = features_of_nobody(self.artifact.spec).astype(np.float32)
         self._score(rows)
+        self._explainer.explain(rows)
 
     def answer(self, calls: Sequence[Call]) -> list[Answer]:
         """The answers to calls, whose transactions are scored in one pass, in this order."""
