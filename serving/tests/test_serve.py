@@ -144,7 +144,7 @@ def served(home: Path, *arguments: str):
         yield server
     finally:
         if server.process.poll() is None:
-            server.process.kill()
+            server.process.terminate()
             server.wait()
 
 
