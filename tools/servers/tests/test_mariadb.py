@@ -1,0 +1,39 @@
+"""MariaDB runs where it could be unpacked; elsewhere it is told why not."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from tools.servers.mariadb import MariadbMissingError, mariadb_running, programs
+from tools.servers.unpack_mariadb import main
+
+
+def test_a_server_starts_and_starts_again_after_it_was_killed() -> None:
+    try:
+        programs()
+    except MariadbMissingError as missing:
+        pytest.skip(str(missing))
+    with mariadb_running("s3cr3t") as server:
+        socket = Path(str(server.url.query["unix_socket"]))
+        assert socket.is_socket()
+        server.kill()
+        with pytest.raises(RuntimeError, match="does not run"):
+            server.kill()
+        server.start()
+    assert not socket.parent.exists()
+
+
+def test_without_debian_s_tools_it_is_told_what_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    main(tmp_path / "mariadb_programs")
+    (tmp_path / "mariadb_programs/__init__.py").touch()
+    with pytest.raises(MariadbMissingError, match=r"skipped: .*Debian.*fetch --force"):
+        programs()
+    assert "MariaDB is missing" in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mariadb_programs"]
