@@ -3,128 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any
 
 import pyarrow as pa
 import sqlalchemy as sa
 
 from data_connector.arrow_types import append_schema, cast_batch, check_years
 from data_connector.backends import Capabilities, Order, Request, choose_table
+from data_connector.dialect import MISFITS, Dialect, Values
 from data_connector.errors import (
     ColumnNotFoundError,
     CommitUnknownError,
     ConnectorError,
     SchemaMismatchError,
     TargetExistsError,
-    WriteError,
-    listed,
 )
-from data_connector.locations import DatabaseLocation
 from data_connector.observe import Watched
 from data_connector.ranges import KeyRange, check_ranges, in_ranges, with_keys
 from data_connector.statements import check_characters, execute, listed_names, quoted
 from data_connector.streams import OwningReader, regrouped
 from data_connector.upsert import Upsert, check_key, check_no_null
 
-# As a driver yields them: plain values, None for NULL, or an array already.
-Values: TypeAlias = "Sequence[Any] | pa.Array"
-
-
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """The rows of a SELECT that runs, as blocks of columns."""
-
-    names: Sequence[str]
-    blocks: Iterator[Sequence[Values]]
-
-
-class Dialect(Protocol):
-    """What differs from database to database."""
-
-    @property
-    def location(self) -> DatabaseLocation:
-        """Where the database is."""
-
-    def engine(self, *, create: bool) -> sa.Engine:
-        """An engine without a pool; `create` makes a database file where there is none."""
-
-    def begin(self, connection: sa.Connection, *, write: bool) -> None:
-        """Start the transaction."""
-
-    def rows(
-        self,
-        connection: sa.Connection,
-        statement: str,
-        parameters: Sequence[Any],
-        batch_rows: int,
-    ) -> AbstractContextManager[Rows]:
-        """The rows of a SELECT, left with the server until they are asked for.
-
-        By the fastest way there is, and not as SQLAlchemy's rows, which take as long again as
-        all the rest. Blocks have any size that fits in memory; the batches made of them are to
-        have `batch_rows` rows.
-        """
-
-    def compare(
-        self,
-        connection: sa.Connection,
-        column: str,
-        kind: pa.DataType,
-        comparison: str,
-        key: pa.Scalar,
-    ) -> tuple[str, list[Any]]:
-        """A condition, and its parameters, that holds where `column` is `>=` or `<=` the key.
-
-        It may hold for more rows, which are taken out later, but never for NULL.
-        """
-
-    def describe(self, connection: sa.Connection, statement: str) -> pa.Schema:
-        """The schema of a SELECT's result, from declared types."""
-
-    def to_array(self, values: Values, kind: pa.DataType) -> pa.Array:
-        """Values as the driver yields them, as an array of `kind`.
-
-        Raises `pyarrow.ArrowException`, `ValueError`, `TypeError`, `OverflowError` or
-        `ArithmeticError` if one does not fit exactly.
-        """
-
-    def stored_type(self, kind: pa.DataType) -> pa.DataType | None:
-        """The type that a column of Arrow type `kind` comes back as; None: cannot be stored."""
-
-    def declaration(self, kind: pa.DataType) -> str:
-        """The SQL type of a column of a stored type."""
-
-    def check_names(self, names: Sequence[str]) -> None:
-        """Raise `SchemaMismatchError` for a column or table name that cannot be kept."""
-
-    def staging(self, name: str, table: str, columns: Sequence[str]) -> str:
-        """The statement that makes a temporary table `name` for rows on their way into `table`."""
-
-    @property
-    def row_order(self) -> str:
-        """The hidden column by which a new table's rows are in the order of their coming."""
-
-    def lacks_key(self, error: BaseException) -> bool:
-        """Whether the driver's error says that no unique index is on the columns of ON CONFLICT."""
-
-    def insert(
-        self,
-        connection: sa.Connection,
-        table: str,
-        schema: pa.Schema,
-        batches: Iterator[pa.RecordBatch],
-    ) -> None:
-        """Write batches of stored types into the table, by the driver's fastest way."""
-
-    def translate(self, error: Exception) -> ConnectorError:
-        """The driver's error in this library's words; secrets are taken out later."""
-
-
-# What `Dialect.to_array` may raise.
-MISFITS = (pa.ArrowException, ValueError, TypeError, OverflowError, ArithmeticError)
-
+# How the names of tables begin that are being filled, and not yet there for anybody.
+ASIDE = "data_connector_aside_"
 
 # Rows that are turned into the driver's form at once, however long the batches are.
 _ROWS_AT_A_TIME = 65_536
@@ -168,7 +71,10 @@ class SqlBackend:
                 parameters: list[Any] = []
             else:
                 where, parameters = self._where(connection, ranges, schema)
-                listed = ", ".join(f"fetched.{quoted(name)}" for name in schema.names)
+                listed = ", ".join(
+                    self.dialect.selected(f"fetched.{quoted(field.name)}", field.type)
+                    for field in schema
+                )
                 statement = f"SELECT {listed} FROM {relation}{where}"  # noqa: S608
                 columns = list(range(len(schema)))
             rows = resources.enter_context(
@@ -186,46 +92,34 @@ class SqlBackend:
         )
 
     def load(self, data: Watched, order: Order) -> int:
-        """Write all rows in one transaction with the table's creation."""
+        """Write all rows, and make the table if need be: all at once or not at all."""
         table = order.table
         assert table is not None  # noqa: S101 - `load` sees to it
         check_characters([table, *data.schema.names])
         self.dialect.check_names([table, *data.schema.names])
         stored = self._stored_schema(data.schema)
         check_key(order.key, stored.names)
-        with self._translated(), self._connected(create=True) as connection:
+        with self._translated(), self._connected(create=True) as connection, ExitStack() as made:
             self.dialect.begin(connection, write=True)
-            stored = self._prepare(connection, table, stored, order)
+            filled, stored = self._prepare(connection, table, stored, order, made)
             batches = _storable(data, stored, order.key)
             if order.key:
-                upsert = self._begun(connection, table, stored, order)
+                upsert = Upsert.of(filled, stored.names, order.key)
+                execute(connection, self.dialect.staging(upsert.staging, filled, stored.names))
+                # It says now, and not after the rows, if there can be no merging.
+                self.dialect.check_key(connection, upsert)
                 self.dialect.insert(connection, upsert.staging, stored, batches)
-                upsert.merge(connection, row_order=self.dialect.row_order)
+                upsert.check_distinct(connection, self.dialect.row_order(upsert.staging))
+                self.dialect.merge(connection, upsert)
             else:
-                self.dialect.insert(connection, table, stored, batches)
-            self._commit(connection)
+                self.dialect.insert(connection, filled, stored, batches)
+            self._publish(connection, made)
         return data.rows
 
-    def _begun(
-        self, connection: sa.Connection, table: str, stored: pa.Schema, order: Order
-    ) -> Upsert:
-        upsert = Upsert.of(table, stored.names, order.key)
-        execute(connection, self.dialect.staging(upsert.staging, table, stored.names))
-        try:
-            # It says now, and not after the rows, if there can be no merging.
-            execute(connection, f"EXPLAIN {upsert.merging}").close()
-        except sa.exc.DBAPIError as error:
-            if error.orig is not None and self.dialect.lacks_key(error.orig):
-                raise WriteError(
-                    f"table {table!r} has no unique index on the key {listed(order.key)}, by "
-                    f"which to find the rows to update: run {upsert.indexing}"
-                ) from None
-            raise
-        return upsert
-
-    def _commit(self, connection: sa.Connection) -> None:
+    def _publish(self, connection: sa.Connection, made: ExitStack) -> None:
         try:
             connection.commit()
+            made.close()
         except sa.exc.DBAPIError as error:
             if not error.connection_invalidated:
                 raise
@@ -340,9 +234,14 @@ class SqlBackend:
         return pa.schema(fields)
 
     def _prepare(
-        self, connection: sa.Connection, table: str, stored: pa.Schema, order: Order
-    ) -> pa.Schema:
-        """The types to write, with the table there to take them."""
+        self,
+        connection: sa.Connection,
+        table: str,
+        stored: pa.Schema,
+        order: Order,
+        made: ExitStack,
+    ) -> tuple[str, pa.Schema]:
+        """The table to fill, which is there, and the types to write."""
         exists = table in table_names(connection)
         if exists and order.if_exists == "fail":
             raise TargetExistsError(
@@ -350,15 +249,18 @@ class SqlBackend:
                 "give if_exists='append' or 'replace'"
             )
         if exists and order.if_exists in ("append", "upsert"):
+            self.dialect.check_target(connection, table)
             target = self.dialect.describe(connection, f"SELECT * FROM {quoted(table)}")  # noqa: S608
-            return append_schema(stored, target)
-        if exists:
-            execute(connection, f"DROP TABLE {quoted(table)}")
-        parts = [f"{quoted(field.name)} {self.dialect.declaration(field.type)}" for field in stored]
+            return table, append_schema(stored, target)
+        parts = []
+        for field in stored:
+            kind = self.dialect.declaration(field.type, in_key=field.name in order.key)
+            parts.append(f"{quoted(field.name)} {kind}")
         if order.key:
             parts.append(f"PRIMARY KEY ({listed_names(order.key)})")
-        execute(connection, f"CREATE TABLE {quoted(table)} ({', '.join(parts)})")
-        return stored
+        definition = f"({', '.join(parts)})"
+        created = self.dialect.created(connection, table, definition, exists=exists)
+        return made.enter_context(created), stored
 
 
 def _storable(data: Watched, stored: pa.Schema, key: Sequence[str]) -> Iterator[pa.RecordBatch]:
@@ -409,15 +311,11 @@ def misfit(
     return None
 
 
-def undescribed(name: str, declared: str) -> pa.Field:
-    """A column whose declared type has no counterpart in Arrow: an error once it is read."""
-    return pa.field(name, pa.null(), metadata={"declared": declared})
-
-
 def table_names(connection: sa.Connection) -> list[str]:
     """The tables and views of the default schema, sorted."""
     inspector = sa.inspect(connection)
-    return sorted({*inspector.get_table_names(), *inspector.get_view_names()})
+    names = {*inspector.get_table_names(), *inspector.get_view_names()}
+    return sorted(name for name in names if not name.startswith(ASIDE))
 
 
 def _shown(value: Values, limit: int = 60) -> str:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from uuid import uuid4
 
 import pyarrow as pa
 import sqlalchemy as sa
 
-from data_connector.errors import ColumnNotFoundError, SchemaMismatchError, WriteError
+from data_connector.errors import ColumnNotFoundError, SchemaMismatchError, WriteError, listed
 from data_connector.statements import execute, listed_names, quoted
 
 
@@ -30,8 +30,8 @@ class Upsert:
         return cls(table=table, columns=tuple(columns), key=tuple(key), staging=staging)
 
     @property
-    def merging(self) -> str:
-        """The statement that inserts what is staged, or updates what is there."""
+    def on_conflict(self) -> str:
+        """Inserts what is staged, or updates what is there, in the words of most databases."""
         names = listed_names(self.columns)
         changes = ", ".join(
             f"{quoted(name)} = excluded.{quoted(name)}"
@@ -47,27 +47,29 @@ class Upsert:
             + (f"UPDATE SET {changes}" if changes else "NOTHING")
         )
 
-    @property
-    def indexing(self) -> str:
-        """The statement that gives the table the index without which there is no merging."""
-        index = quoted(f"key_of_{self.table}")
-        return f"CREATE UNIQUE INDEX {index} ON {quoted(self.table)} ({listed_names(self.key)})"
+    def lacks_key(self, named: Callable[[Sequence[str]], str] = listed_names) -> WriteError:
+        """The error that tells the statement by which the table gets the index it lacks.
 
-    def merge(self, connection: sa.Connection, *, row_order: str) -> None:
-        """Bring the staged rows into the table.
+        Args:
+            named: names as the database's users write them.
+        """
+        index = named([f"key_of_{self.table}"])
+        return WriteError(
+            f"table {self.table!r} has no unique index on the key {listed(self.key)}, by which to "
+            f"find the rows to update: run CREATE UNIQUE INDEX {index} ON {named([self.table])} "
+            f"({named(self.key)})"
+        )
+
+    def check_distinct(self, connection: sa.Connection, row_order: str) -> None:
+        """Check that no key is staged twice.
 
         Args:
             connection: the one that has staged them.
             row_order: the hidden column by which the database orders rows as they came.
 
         Raises:
-            WriteError: two of them have the same key.
+            WriteError: two rows have the same key.
         """
-        self._check_distinct(connection, row_order)
-        execute(connection, self.merging).close()
-        execute(connection, f"DROP TABLE {self.staging}")
-
-    def _check_distinct(self, connection: sa.Connection, row_order: str) -> None:
         key, number = listed_names(self.key), f"number_{self.staging}"
         having = f"GROUP BY {key} HAVING count(*) > 1"
         if execute(connection, f"SELECT 1 FROM {self.staging} {having} LIMIT 1").first() is None:  # noqa: S608
