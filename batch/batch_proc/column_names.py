@@ -6,7 +6,7 @@ import tomllib
 from collections import Counter
 from pathlib import Path
 
-from batch_proc.errors import UsageError
+from data_connector.command import UsageError
 from fraud_ml.feature_spec import FeatureSpec
 from fraud_ml.transactions import LABEL_COLUMNS, TRANSACTION_COLUMNS, transaction_columns
 

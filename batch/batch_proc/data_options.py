@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from batch_proc.column_names import read_column_names
-from batch_proc.errors import UsageError
+from data_connector.command import UsageError
 from fraud_ml.feature_spec import FeatureSpec, default_spec
 from fraud_ml.feature_spec_toml import spec_from_toml
 

@@ -1,5 +1,8 @@
-"""What a user can do wrong on the command line."""
+"""What a user of these commands may be shown instead of a traceback."""
 
+from __future__ import annotations
 
-class UsageError(Exception):
-    """An option, or a file that an option names, cannot be used; the exit code is 2."""
+from fraud_ml.errors import ArtifactError, DataError
+
+SHOWN: tuple[type[Exception], ...] = (ArtifactError, DataError)
+"""Errors whose message says what to do."""

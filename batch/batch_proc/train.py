@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from batch_proc.command import fraud_home, run
+from batch_proc.errors import SHOWN
 from batch_proc.fold import CARDS_A_DAY, Days, Fold, Rows, make_fold, quality
 from batch_proc.history import History
 from batch_proc.inputs import choose_days, read_history
@@ -18,7 +18,9 @@ from batch_proc.measures import Measure, print_table, to_json, to_markdown, writ
 from batch_proc.progress import Stage, Stages
 from batch_proc.train_options import TrainOptions, parse_train_options
 from data_connector import ModelStore, StoredModel
+from data_connector.command import fraud_home, run
 from fraud_ml.artifact import Artifact, save_artifact
+from fraud_ml.export import to_onnx
 from fraud_ml.feature_spec import FeatureSpec
 from fraud_ml.policy import CapacityPolicy, fit_capacity_policy
 from fraud_ml.training import Epoch, TrainedModel, TrainingConfig, train_model
@@ -57,6 +59,7 @@ def train(options: TrainOptions, home: Path, stages: Stages) -> tuple[StoredMode
             metrics={measure.name: float(measure.value) for measure in reached},
             policy=policy,
             lineage=lineage,
+            onnx=to_onnx(model.net),
         )
         store = ModelStore(home / "models")
         stored = store.publish(MODEL_NAME, lambda folder: save_artifact(folder, artifact))
@@ -151,4 +154,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(run(main))
+    sys.exit(run(main, shown=SHOWN))

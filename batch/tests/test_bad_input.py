@@ -11,7 +11,8 @@ from small_training import TRAIN_START
 
 import data_connector
 from batch_proc import train
-from batch_proc.command import run
+from batch_proc.errors import SHOWN
+from data_connector.command import run
 
 Change = Callable[[pa.Table], pa.Table]
 
@@ -25,7 +26,7 @@ def fails(
     def command(*arguments: str) -> tuple[int, str]:
         monkeypatch.setattr("sys.argv", ["train", *arguments])
         try:
-            status = run(train.main)
+            status = run(train.main, shown=SHOWN)
         except SystemExit as exit_:  # argparse's own way to end
             status = int(exit_.code or 0)
         assert not (home / "models").exists()

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from batch_proc.column_names import read_column_names
-from batch_proc.errors import UsageError
+from data_connector.command import UsageError
 from fraud_ml.feature_spec import HANDBOOK_SPEC, ColumnFeature, ColumnKind, FeatureSpec
 
 

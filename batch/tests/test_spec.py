@@ -9,7 +9,8 @@ import pytest
 from small_training import QUICK
 
 from batch_proc import train
-from batch_proc.command import run
+from batch_proc.errors import SHOWN
+from data_connector.command import run
 from fraud_ml.artifact import load_artifact
 from fraud_ml.feature_spec_toml import spec_from_toml
 from fraud_ml.shop_simulator import ShopConfig, simulate_shop
@@ -34,7 +35,7 @@ def train_on(
 
     def command(*arguments: str) -> tuple[int, str]:
         monkeypatch.setattr("sys.argv", ["train", *QUICK, *arguments])
-        return run(train.main), capsys.readouterr().err
+        return run(train.main, shown=SHOWN), capsys.readouterr().err
 
     return command
 

@@ -10,8 +10,9 @@ from small_training import QUICK, SMALL, TRAIN_START
 
 import data_connector
 from batch_proc import inputs, train
-from batch_proc.command import run
+from batch_proc.errors import SHOWN
 from data_connector import ModelStore
+from data_connector.command import run
 from fraud_ml.artifact import load_artifact
 from fraud_ml.policy import CapacityPolicy
 from fraud_ml.simulator import Simulation
@@ -27,7 +28,7 @@ def train_on(
         numbers = tmp_path / "numbers.json"
         argv = ["train", *QUICK, "--train-start", TRAIN_START, "--json", str(numbers)]
         monkeypatch.setattr("sys.argv", [*argv, *arguments])
-        assert run(train.main) == 0
+        assert run(train.main, shown=SHOWN) == 0
         return {row["name"]: row["value"] for row in json.loads(numbers.read_text())}
 
     return command
@@ -128,7 +129,7 @@ def test_without_a_start_the_last_days_are_tested(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("sys.argv", ["train", *QUICK, "--transactions", write(rows)])
-    assert run(train.main) == 0
+    assert run(train.main, shown=SHOWN) == 0
     artifact = load_artifact(home / "models/fraud/1")
     assert artifact.lineage["test_days"] == "2018-05-19 to 2018-05-25"
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 import sqlite3
 import tempfile
-from collections.abc import Callable
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from itertools import cycle
 from pathlib import Path
 
@@ -23,6 +23,10 @@ VALUE_BYTES = 4_096
 BATCH = 32
 
 Keys = list[str]
+Call = Callable[[Keys], object]
+
+# By the result's name: ours and the peer's.
+Pairs = dict[str, tuple[Call, Call]]
 
 
 def bench_feature_store(*, quick: bool) -> list[Result]:
@@ -37,57 +41,56 @@ def bench_feature_store(*, quick: bool) -> list[Result]:
     rng = random.Random(7)  # noqa: S311 - the same keys in every run
     keys = [f"customer:{n}" for n in range(KEYS)]
     batches = cycle([rng.sample(keys, BATCH) for _ in range(calls)])
+    values = {key: rng.randbytes(VALUE_BYTES) for key in keys}
+    results = []
+    for peer, opened in {PLAIN_SQLITE: in_sqlite, PLAIN_REDIS: in_redis}.items():
+        say(f"a feature store of {KEYS:,} keys against {peer}")
+        with opened(values, rng.randbytes(VALUE_BYTES)) as pairs:
+            results += [measured(name, peer, pair, batches, calls) for name, pair in pairs.items()]
+    return results
+
+
+@contextmanager
+def in_sqlite(values: dict[str, bytes], new: bytes) -> Iterator[Pairs]:
+    """Reads of one key and of all given, and writes of `new`: ours and the peer's."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        values = {key: rng.randbytes(VALUE_BYTES) for key in keys}
-        say(f"a feature store of {KEYS:,} keys in SQLite")
         ours = stack.enter_context(open_feature_store(f"sqlite:///{folder}/ours.db"))
         ours.replace_all(values.items())
         plain = stack.enter_context(closing(plain_sqlite(folder / "plain.db", values)))
         writer = Writer(ours)
-        new = rng.randbytes(VALUE_BYTES)
-        say(f"one key, {BATCH} keys, and {BATCH} keys written")
-        pairs: dict[str, tuple[Callable[[], object], Callable[[], object]]] = {
-            "get1": (
-                lambda: ours.get_many(next(batches)[:1]),
-                lambda: plain_get_many(plain, next(batches)[:1]),
+        yield {
+            "feature_store_get1": (
+                lambda keys: ours.get_many(keys[:1]),
+                lambda keys: plain_get_many(plain, keys[:1]),
             ),
-            "get32": (
-                lambda: ours.get_many(next(batches)),
-                lambda: plain_get_many(plain, next(batches)),
-            ),
-            "put32": (
-                lambda: writer.put_many(next(batches), new),
-                lambda: plain_put_many(plain, next(batches), new),
+            "feature_store_get32": (ours.get_many, lambda keys: plain_get_many(plain, keys)),
+            "feature_store_put32": (
+                lambda keys: writer.put_many(keys, new),
+                lambda keys: plain_put_many(plain, keys, new),
             ),
         }
-        results = [
-            measured(f"feature_store_{name}", PLAIN_SQLITE, *pair, calls)
-            for name, pair in pairs.items()
-        ]
-        say("the same in Redis")
-        server = stack.enter_context(redis_server())
-        remote = stack.enter_context(open_feature_store(server.url))
-        remote.replace_all(values.items())
-        client = stack.enter_context(redis.Redis(unix_socket_path=str(server.socket)))
-        client.mset(values)
-        results.append(
-            measured(
-                "feature_store_redis_get32",
-                PLAIN_REDIS,
-                lambda: remote.get_many(next(batches)),
-                lambda: client.mget(next(batches)),
-                calls,
-            )
-        )
-    return results
+
+
+@contextmanager
+def in_redis(values: dict[str, bytes], new: bytes) -> Iterator[Pairs]:  # noqa: ARG001
+    """Reads of all keys given: ours and the peer's."""
+    with (
+        redis_server() as server,
+        open_feature_store(server.url) as ours,
+        redis.Redis(unix_socket_path=str(server.socket)) as plain,
+    ):
+        ours.replace_all(values.items())
+        plain.mset(values)
+        yield {"feature_store_redis_get32": (ours.get_many, plain.mget)}
 
 
 def measured(
-    name: str, peer: str, ours: Callable[[], object], theirs: Callable[[], object], calls: int
+    name: str, peer: str, pair: tuple[Call, Call], batches: Iterator[Keys], calls: int
 ) -> Result:
     """The median of nine rounds."""
-    seconds = in_turn({"ours": repeated(ours, calls), peer: repeated(theirs, calls)}, rounds=9)
+    ours, theirs = (repeated(call, batches, calls) for call in pair)
+    seconds = in_turn({"ours": ours, peer: theirs}, rounds=9)
     return Result(
         name=name,
         value=seconds["ours"] / calls * 1e6,
@@ -97,12 +100,12 @@ def measured(
     )
 
 
-def repeated(call: Callable[[], object], calls: int) -> Callable[[], None]:
+def repeated(call: Call, batches: Iterator[Keys], calls: int) -> Callable[[], None]:
     """One round."""
 
     def run() -> None:
         for _ in range(calls):
-            call()
+            call(next(batches))
 
     return run
 

@@ -1,4 +1,4 @@
-"""Rows in and out of databases and files as Arrow batches, and a store of versioned models.
+"""Rows in and out of databases and files as Arrow batches, versioned models, and shared state.
 
 Imports nothing heavy by itself: Arrow, SQLAlchemy and drivers come with their first use.
 """
@@ -12,6 +12,8 @@ from data_connector.errors import (
     ConnectorError,
     CorruptSourceError,
     DiskFullError,
+    JournalReplacedError,
+    JournalTrimmedError,
     ModelNotFoundError,
     OutcomeUnknownError,
     QueryError,
@@ -26,6 +28,7 @@ from data_connector.errors import (
 )
 from data_connector.feature_store import FeatureStore, Stored, open_feature_store
 from data_connector.incremental import IncrementalCursor
+from data_connector.journal import Entry, Journal, open_journal
 from data_connector.model_store import ModelStore, StoredModel
 from data_connector.ranges import KeyRange
 from data_connector.splits import split
@@ -40,8 +43,12 @@ __all__ = [
     "ConnectorError",
     "CorruptSourceError",
     "DiskFullError",
+    "Entry",
     "FeatureStore",
     "IncrementalCursor",
+    "Journal",
+    "JournalReplacedError",
+    "JournalTrimmedError",
     "KeyRange",
     "ModelNotFoundError",
     "ModelStore",
@@ -61,6 +68,7 @@ __all__ = [
     "list_tables",
     "load",
     "open_feature_store",
+    "open_journal",
     "schema_of",
     "split",
 ]

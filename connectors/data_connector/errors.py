@@ -118,6 +118,14 @@ class StoreReplacedError(ConnectorError):
     """The feature store was replaced, or begun to be, by somebody else in the meantime."""
 
 
+class JournalTrimmedError(ConnectorError):
+    """The journal has forgotten entries that were asked for: load a newer snapshot."""
+
+
+class JournalReplacedError(ConnectorError):
+    """The journal ends before a position that it once had: it is another, or an old copy."""
+
+
 class ModelNotFoundError(ConnectorError):
     """The model store holds no such model, version or alias."""
 

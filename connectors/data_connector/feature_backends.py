@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Protocol, cast
 
-from data_connector.errors import ConnectorError, CorruptSourceError, UnsupportedSourceError
 from data_connector.locations import Location
-
-# Of what a database keeps beside the values; another one is refused.
-FORMAT = 1
+from data_connector.one_connection import Driver, backend_for
 
 # Key, version, value.
 Row = tuple[bytes, int, bytes]
@@ -30,7 +26,7 @@ class Page:
     """For the next page; None after the last."""
 
 
-class FeatureBackend(Protocol):
+class FeatureBackend(Driver, Protocol):
     """A database with one feature store in it, through one connection.
 
     A *generation* is all that the store holds from one replacement to the next. Versions and
@@ -39,30 +35,6 @@ class FeatureBackend(Protocol):
     Every operation is done whole or not at all. Each may be repeated, with the same arguments,
     where its answer was lost, and then answers as it did or would have done.
     """
-
-    @property
-    def errors(self) -> tuple[type[Exception], ...]:
-        """What the driver raises."""
-
-    def lost(self, error: Exception) -> bool:
-        """Whether the connection is of no use after `error`, and a new one may be."""
-
-    def translate(self, error: Exception) -> ConnectorError:
-        """The driver's error in this library's words; secrets are taken out later."""
-
-    @property
-    def connected(self) -> bool:
-        """Whether there is a connection."""
-
-    def connect(self) -> None:
-        """Connect, and create what is missing.
-
-        Raises:
-            CorruptSourceError: what is there is no feature store, or one of another format.
-        """
-
-    def disconnect(self) -> None:
-        """Drop the connection, in whatever state it is; nothing if there is none."""
 
     def get(self, keys: Sequence[bytes]) -> list[Row]:
         """The rows of those keys that are there, all from one generation."""
@@ -96,7 +68,7 @@ class FeatureBackend(Protocol):
         """Remove about `limit` rows that no generation needs; False: none was left."""
 
 
-# A scheme's backend: imported when first used, so that no one pays for a driver unasked.
+# A scheme's backend.
 _BACKENDS = {
     "sqlite": "data_connector.feature_sqlite:SqliteFeatures",
     "postgresql": "data_connector.feature_postgresql:PostgresqlFeatures",
@@ -112,19 +84,4 @@ def feature_backend(location: Location, name: str) -> FeatureBackend:
     Raises:
         UnsupportedSourceError: no backend serves its scheme.
     """
-    target = _BACKENDS.get(location.scheme)
-    if target is None:
-        raise UnsupportedSourceError(
-            f"no feature store for {location.scheme}: URLs; there are stores for: "
-            f"{', '.join(sorted(_BACKENDS))}"
-        )
-    module, backend = target.split(":")
-    return cast(FeatureBackend, getattr(import_module(module), backend)(location, name))
-
-
-def not_a_store(place: object, name: str, reason: str) -> CorruptSourceError:
-    """The error for something else of the store's name."""
-    return CorruptSourceError(
-        f"{name!r} in {place} is no feature store of format {FORMAT} ({reason}): choose another "
-        "name=, or the version of this library that wrote it"
-    )
+    return cast(FeatureBackend, backend_for("feature store", location, name, _BACKENDS))

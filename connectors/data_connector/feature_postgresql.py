@@ -7,23 +7,12 @@ on the server's disk when it returns, as far as the server's `synchronous_commit
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import psycopg
 
-from data_connector.errors import ConnectorError, SourceUnreachableError
-from data_connector.feature_backends import FORMAT, Page, Row, not_a_store
+from data_connector.feature_backends import Page, Row
 from data_connector.locations import DatabaseLocation
-from data_connector.postgresql import open_postgresql
-
-# Seconds to wait for a server that does not answer, and for a lock that somebody holds.
-_CONNECT_TIMEOUT = 10
-_LOCK_TIMEOUT = 5
-
-# The server ends the session, or does not begin one (it is starting, or has too many).
-_ENDED = frozenset({"57P01", "57P02", "57P03", "57P05"})
-_LOCKED = frozenset({"40001", "40P01", "55P03"})
-
+from data_connector.postgresql_connection import PostgresqlConnection
 
 _PUT = """
     WITH given AS (
@@ -84,58 +73,29 @@ _CLEAN = """
 """
 
 
-class PostgresqlFeatures:
+class PostgresqlFeatures(PostgresqlConnection):
     """Two tables: values by generation and key, and one row that tells the generations."""
 
     def __init__(self, location: DatabaseLocation, name: str) -> None:
-        self._dialect = open_postgresql(location).dialect
-        self._name = name
-        self._connection: psycopg.Connection[Any] | None = None
-
-    @property
-    def errors(self) -> tuple[type[Exception], ...]:
-        """All of psycopg's."""
-        return (psycopg.Error,)
-
-    def lost(self, error: Exception) -> bool:
-        """By what the server said, or the driver saw."""
-        if self._connection is None or self._connection.closed:
-            return True
-        return isinstance(error, psycopg.Error) and error.sqlstate in _ENDED
-
-    def translate(self, error: Exception) -> ConnectorError:
-        """As for tables."""
-        if isinstance(error, psycopg.Error) and error.sqlstate in _LOCKED:
-            return SourceUnreachableError(
-                f"{self._dialect.location} is in use ({error.diag.message_primary}): let the "
-                "other transaction end, then repeat"
-            )
-        return self._dialect.translate(error)
-
-    @property
-    def connected(self) -> bool:
-        """Whether there is a connection."""
-        return self._connection is not None
+        super().__init__(location, name, kind="feature store", word="features")
 
     def connect(self) -> None:
         """Connect, and create what is missing."""
-        url = self._dialect.location.url
-        _, options = url.get_dialect()().create_connect_args(url)
-        options.setdefault("connect_timeout", _CONNECT_TIMEOUT)
-        self._connection = psycopg.connect(**options, autocommit=True)
-        self._execute(
-            "SELECT set_config('lock_timeout', %b, false)"
-            " WHERE current_setting('lock_timeout') = '0'",  # else the URL's or the role's
-            f"{_LOCK_TIMEOUT}s",
+        super().connect()
+        self._create(
+            ("features_values", "features_meta"),
+            "CREATE TABLE IF NOT EXISTS features_values (generation BIGINT NOT NULL,"
+            " key BYTEA NOT NULL, version BIGINT NOT NULL, value BYTEA NOT NULL,"
+            " PRIMARY KEY (generation, key))",
+            "CREATE TABLE IF NOT EXISTS features_meta (format BIGINT NOT NULL,"
+            " current BIGINT NOT NULL, building BIGINT NOT NULL)",
+            "INSERT INTO features_meta SELECT %b, 1, 0"
+            " WHERE NOT EXISTS (SELECT FROM features_meta)",
         )
-        self._create()
-        self._check()
-
-    def disconnect(self) -> None:
-        """Close the connection."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        self._check(
+            "SELECT generation, key, version, value FROM features_values LIMIT 0",
+            "SELECT format FROM features_meta",
+        )
 
     def get(self, keys: Sequence[bytes]) -> list[Row]:
         """One statement."""
@@ -210,54 +170,3 @@ class PostgresqlFeatures:
             return False
         # Once neither, it is neither for ever. Rows that a put still holds are for the next time.
         return self._execute(_CLEAN, found, limit).rowcount > 0
-
-    @property
-    def _open(self) -> psycopg.Connection[Any]:
-        assert self._connection is not None  # noqa: S101 - the store connects first
-        return self._connection
-
-    def _execute(self, statement: str, *values: object) -> psycopg.Cursor[Any]:
-        # A name has letters, digits and `_` only.
-        named = statement.replace("features", self._name)
-        return self._open.execute(named, values, prepare=True, binary=True)
-
-    def _rows(self, statement: str, *values: object) -> list[Any]:
-        return self._execute(statement, *values).fetchall()
-
-    def _row(self, statement: str, *values: object) -> Any:
-        return self._execute(statement, *values).fetchone()
-
-    def _create(self) -> None:
-        # Asked first: a role that may not create tables may use those that are there.
-        names = [f"{self._name}_values", f"{self._name}_meta"]
-        if any(
-            self._row("SELECT to_regclass(%b) IS NOT NULL, to_regclass(%b) IS NOT NULL", *names)
-        ):
-            return
-        with self._open.transaction():
-            # CREATE TABLE IF NOT EXISTS fails where two do it at once. The number is any.
-            self._execute("SELECT pg_advisory_xact_lock(5236897126478231)")
-            self._execute(
-                "CREATE TABLE IF NOT EXISTS features_values (generation BIGINT NOT NULL,"
-                " key BYTEA NOT NULL, version BIGINT NOT NULL, value BYTEA NOT NULL,"
-                " PRIMARY KEY (generation, key))"
-            )
-            self._execute(
-                "CREATE TABLE IF NOT EXISTS features_meta (format BIGINT NOT NULL,"
-                " current BIGINT NOT NULL, building BIGINT NOT NULL)"
-            )
-            self._execute(
-                "INSERT INTO features_meta SELECT %b, 1, 0"
-                " WHERE NOT EXISTS (SELECT FROM features_meta)",
-                FORMAT,
-            )
-
-    def _check(self) -> None:
-        place = self._dialect.location
-        try:
-            self._execute("SELECT generation, key, version, value FROM features_values LIMIT 0")
-            formats = self._rows("SELECT format FROM features_meta")
-        except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn) as error:
-            raise not_a_store(place, self._name, f"{error.diag.message_primary}") from None
-        if formats != [(FORMAT,)]:
-            raise not_a_store(place, self._name, f"it says {formats}")

@@ -1,39 +1,22 @@
-"""A feature store in Redis 5 or later.
+"""A feature store in Redis 5 or later; how durable it is, `redis_connection` tells.
 
-All values are fields of one hash, so that one command reads many, and one `RENAME` replaces all.
-What is kept when the server stops is the server's business: by default it forgets the last minutes,
-with `appendonly yes` the last second, with `appendfsync always` as well nothing. A writer cannot
-take a value that came back from before for one that was lost: its version is another. Let the
-server's `maxmemory-policy` be `noeviction`: any other may drop the whole store.
+All values are fields of one hash, so that one command reads many, and one `RENAME` replaces all. A
+writer cannot take a value that came back from before for one that was lost: its version is another.
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Any
 
-import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
-
-from data_connector.errors import (
-    ConnectorError,
-    QueryError,
-    SourceUnreachableError,
-    UnsupportedSourceError,
-    WriteError,
-)
-from data_connector.feature_backends import FORMAT, Page, Row, not_a_store
+from data_connector.feature_backends import Page, Row
 from data_connector.locations import DatabaseLocation
+from data_connector.one_connection import FORMAT
+from data_connector.redis_connection import RedisConnection
 
 # A value is stored behind its version, in eight bytes.
 _VERSION = struct.Struct(">q")
-
-# Words in the server's refusal of a write: no memory, no disk, a replica, too few replicas. A
-# script's own class of error does not tell.
-_REFUSALS = ("maxmemory", "MISCONF", "read only replica", "NOREPLICAS")
 
 # Scripts run alone, and reach the disk whole. Versions stay text: numbers in Lua have 53 bits.
 _PUT = """
@@ -80,71 +63,25 @@ end
 """
 
 
-class RedisFeatures:
-    """Three keys, which a cluster keeps together for what stands in braces."""
+class RedisFeatures(RedisConnection):
+    """Three keys."""
 
     def __init__(self, location: DatabaseLocation, name: str) -> None:
-        self._location = location
-        self._name = name
+        super().__init__(location, name, kind="feature store")
         self._meta = f"{{{name}}}:meta"
         self._building = f"{{{name}}}:building"
         self._current = f"{{{name}}}:current"
-        self._client: redis.Redis | None = None
-
-    @property
-    def errors(self) -> tuple[type[Exception], ...]:
-        """All of redis-py's."""
-        return (redis.RedisError,)
-
-    def lost(self, error: Exception) -> bool:
-        """Where the driver saw it; a server that answers late may answer the wrong question."""
-        return isinstance(error, redis.ConnectionError | redis.TimeoutError)
-
-    def translate(self, error: Exception) -> ConnectorError:
-        """By the first word of what the server said, or the driver's class."""
-        message = " ".join(str(error).split())
-        if isinstance(error, redis.ConnectionError | redis.TimeoutError):
-            return SourceUnreachableError(
-                f"cannot use {self._location}: {message}; check host, port, user and password"
-            )
-        if "WRONGTYPE" in message:
-            return not_a_store(self._location, self._name, message)
-        if any(word in message for word in _REFUSALS):
-            return WriteError(f"{self._location} refused, nothing was written: {message}")
-        return QueryError(f"{self._location} refused: {message}")
-
-    @property
-    def connected(self) -> bool:
-        """Whether there is a connection."""
-        return self._client is not None
 
     def connect(self) -> None:
         """Connect, and note the format where there is none yet."""
-        url = self._location.url.render_as_string(hide_password=False)
-        try:
-            # One connection; whether to repeat is the store's decision.
-            self._client = redis.Redis.from_url(
-                url, single_connection_client=True, retry=Retry(NoBackoff(), 0)
-            )
-        except (ValueError, TypeError):
-            raise UnsupportedSourceError(
-                f"cannot read the URL {self._location}: write redis://user:password@host:port/"
-                "number, or unix:///path?db=number"
-            ) from None
+        super().connect()
         pipeline = self._open.pipeline()
         pipeline.hsetnx(self._meta, "format", FORMAT)
         pipeline.hget(self._meta, "format")
         pipeline.hlen(self._current)
         _, found, _ = pipeline.execute()
         if found != b"%d" % FORMAT:
-            raise not_a_store(self._location, self._name, f"it says {found!r}")
-
-    def disconnect(self) -> None:
-        """Close the connection."""
-        if self._client is not None:
-            with suppress(redis.RedisError, OSError):
-                self._client.close()
-            self._client = None
+            raise self._another(f"it says {found!r}")
 
     def get(self, keys: Sequence[bytes]) -> list[Row]:
         """One command."""
@@ -205,16 +142,8 @@ class RedisFeatures:
         """Nothing: the server drops a replaced hash by itself, in the background."""
         return False
 
-    @property
-    def _open(self) -> redis.Redis:
-        assert self._client is not None  # noqa: S101 - the store connects first
-        return self._client
-
-    def _run(self, script: str, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
-        return self._open.register_script(script)(keys, arguments)
-
     def _row(self, key: bytes, packed: bytes) -> Row:
         if len(packed) < _VERSION.size:
-            raise not_a_store(self._location, self._name, f"no version at key {key!r}")
+            raise self._another(f"no version at key {key!r}")
         (version,) = _VERSION.unpack_from(packed)
         return key, version, packed[_VERSION.size :]

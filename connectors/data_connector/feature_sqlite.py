@@ -1,85 +1,40 @@
-"""A feature store in a SQLite file, for the processes of one machine.
-
-The file keeps a write-ahead log beside it: readers never wait, writers wait for one another. With
-`synchronous=NORMAL` a put is in the hands of the operating system when it returns. It survives
-the process, however that ends; after a crash of the machine the last ones may be gone, each of
-them whole, and the file is in order (https://sqlite.org/wal.html). About every fourth megabyte a
-put also brings the log into the file, which takes it some milliseconds.
-"""
+"""A feature store in a SQLite file; how durable it is, `sqlite_connection` tells."""
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from data_connector.errors import (
-    ConnectorError,
-    SourceNotFoundError,
-    UnsupportedSourceError,
-)
-from data_connector.feature_backends import FORMAT, Page, Row, not_a_store
+from data_connector.feature_backends import Page, Row
 from data_connector.locations import DatabaseLocation
-from data_connector.sqlite import open_sqlite
-
-# Seconds to wait for another writer; `?timeout=` in the URL overrules it.
-_TIMEOUT = 5.0
+from data_connector.sqlite_connection import SqliteConnection
 
 # Keys in one statement: builds of SQLite take 32,766 parameters or more since 3.32.
 _PARAMETERS = 30_000
 
 
-class SqliteFeatures:
+class SqliteFeatures(SqliteConnection):
     """Two tables: values by generation and key, and one row that tells the generations."""
 
     def __init__(self, location: DatabaseLocation, name: str) -> None:
-        self._dialect = open_sqlite(location).dialect
-        self._path = Path(location.url.database or "")
-        self._timeout = _timeout_of(location)
-        self._name = name
-        self._connection: sqlite3.Connection | None = None
-
-    @property
-    def errors(self) -> tuple[type[Exception], ...]:
-        """All of sqlite3's."""
-        return (sqlite3.Error,)
-
-    def lost(self, error: Exception) -> bool:  # noqa: ARG002
-        """Never: a file that fails fails again."""
-        return False
-
-    def translate(self, error: Exception) -> ConnectorError:
-        """As for tables."""
-        return self._dialect.translate(error)
-
-    @property
-    def connected(self) -> bool:
-        """Whether the file is open."""
-        return self._connection is not None
+        super().__init__(location, name, kind="feature store", word="features")
 
     def connect(self) -> None:
         """Open the file, and create what is missing."""
-        if not self._path.absolute().parent.is_dir():
-            raise SourceNotFoundError(f"no folder {self._path.parent}: create it first")
-        # Transactions are begun by hand; the store sees to it that threads take turns.
-        self._connection = sqlite3.connect(
-            self._path, timeout=self._timeout, isolation_level=None, check_same_thread=False
+        super().connect()
+        # With rowids: values of some kilobytes do not fit into the pages of an index.
+        self._create(
+            ("features_values", "features_meta"),
+            "CREATE TABLE features_values (generation INTEGER NOT NULL, key BLOB NOT NULL,"
+            " version INTEGER NOT NULL, value BLOB NOT NULL, PRIMARY KEY (generation, key))",
+            "CREATE TABLE features_meta (format INTEGER NOT NULL, current INTEGER NOT NULL,"
+            " building INTEGER NOT NULL)",
+            "INSERT INTO features_meta VALUES (?, 1, 0)",
         )
-        if self._value("PRAGMA journal_mode = WAL") != "wal":
-            raise UnsupportedSourceError(
-                f"{self._path} cannot have a write-ahead log: put it on a disk of this machine"
-            )
-        self._execute("PRAGMA synchronous = NORMAL")
-        self._create()
-        self._check()
-
-    def disconnect(self) -> None:
-        """Close the file."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        self._check(
+            "SELECT generation, key, version, value FROM features_values LIMIT 0",
+            "SELECT format FROM features_meta",
+        )
 
     def get(self, keys: Sequence[bytes]) -> list[Row]:
         """One statement, unless there are very many keys."""
@@ -172,32 +127,6 @@ class SqliteFeatures:
             )
             return True
 
-    @property
-    def _open(self) -> sqlite3.Connection:
-        assert self._connection is not None  # noqa: S101 - the store connects first
-        return self._connection
-
-    def _named(self, statement: str) -> str:
-        # A name has letters, digits and `_` only.
-        return statement.replace("features", self._name)
-
-    def _execute(self, statement: str, *values: object) -> sqlite3.Cursor:
-        return self._open.execute(self._named(statement), values)
-
-    def _value(self, statement: str, *values: object) -> Any:
-        (value,) = self._execute(statement, *values).fetchone()
-        return value
-
-    @contextmanager
-    def _transaction(self, begin: str) -> Iterator[None]:
-        self._execute(begin)
-        try:
-            yield
-            self._execute("COMMIT")
-        finally:
-            if self._open.in_transaction:  # SQLite ends some by itself, as when the disk is full
-                self._execute("ROLLBACK")
-
     def _generation(self) -> int:
         return int(self._value("SELECT current FROM features_meta"))
 
@@ -222,47 +151,3 @@ class SqliteFeatures:
             ),
             ((generation, key, version, value) for key, value in rows),
         )
-
-    def _create(self) -> None:
-        tables = "SELECT count(*) FROM sqlite_master WHERE name IN (?, ?)"
-        if self._value(tables, f"{self._name}_values", f"{self._name}_meta"):
-            return
-        with self._transaction("BEGIN IMMEDIATE"):
-            if self._value(
-                tables, f"{self._name}_values", f"{self._name}_meta"
-            ):  # another process was faster
-                return
-            # With rowids: values of some kilobytes do not fit into the pages of an index.
-            self._execute(
-                "CREATE TABLE features_values (generation INTEGER NOT NULL, key BLOB NOT NULL,"
-                " version INTEGER NOT NULL, value BLOB NOT NULL, PRIMARY KEY (generation, key))"
-            )
-            self._execute(
-                "CREATE TABLE features_meta (format INTEGER NOT NULL, current INTEGER NOT NULL,"
-                " building INTEGER NOT NULL)"
-            )
-            self._execute("INSERT INTO features_meta VALUES (?, 1, 0)", FORMAT)
-
-    def _check(self) -> None:
-        try:
-            self._execute("SELECT generation, key, version, value FROM features_values LIMIT 0")
-            formats = self._execute("SELECT format FROM features_meta").fetchall()
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorname != "SQLITE_ERROR":
-                raise
-            raise not_a_store(self._path, self._name, str(error)) from None
-        if formats != [(FORMAT,)]:
-            raise not_a_store(self._path, self._name, f"it says {formats}")
-
-
-def _timeout_of(location: DatabaseLocation) -> float:
-    options = dict(location.url.query)
-    timeout = options.pop("timeout", _TIMEOUT)
-    try:
-        if options:
-            raise ValueError
-        return float(timeout)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        raise UnsupportedSourceError(
-            f"a feature store in SQLite takes the one option ?timeout=SECONDS: {location}"
-        ) from None

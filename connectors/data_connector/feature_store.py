@@ -2,37 +2,27 @@
 
 from __future__ import annotations
 
-import os
-import re
-import secrets
-import threading
-import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from types import TracebackType
-from typing import AnyStr, TypeVar, cast
+from typing import AnyStr, cast
 
 from data_connector.errors import (
     ConflictError,
     ConnectorError,
     OutcomeUnknownError,
-    SourceUnreachableError,
     StoreReplacedError,
 )
 from data_connector.feature_backends import FeatureBackend, Row, feature_backend
 from data_connector.locations import DatabaseLocation, parse
+from data_connector.one_connection import MAX_NUMBER, OneConnection, check_name, random_number
 
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _LONGEST_KEY = 512  # bytes; PostgreSQL's index takes up to 2,700
-_MAX_VERSION = 2**63 - 1
 
 # A transaction while a generation is built: others wait that long to write.
 _BATCH_ROWS = 1_000
 _BATCH_BYTES = 4_000_000
-
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,18 +51,14 @@ def open_feature_store(url: str, *, name: str = "features") -> FeatureStore:
         SourceUnreachableError: the server refused or did not answer, or the file is in use.
         CorruptSourceError: what is there is no feature store, or one of another version.
     """
-    if not _NAME.fullmatch(name):
-        raise ValueError(
-            "a feature store's name starts with a lower-case letter and has up to 40 lower-case "
-            f"letters, digits and '_'; got {name!r}"
-        )
+    check_name("feature store", name)
     location = parse(url)
     backend = feature_backend(location, name)
     # Only databases have a backend.
     return FeatureStore(backend, cast(DatabaseLocation, location))
 
 
-class FeatureStore:
+class FeatureStore(OneConnection[FeatureBackend]):
     """Values by key, through one connection a process; `open_feature_store` makes one.
 
     Keys are text (its UTF-8) or bytes, 1 to 512 of them. Values are bytes, which the store does
@@ -82,35 +68,6 @@ class FeatureStore:
     A connection that is lost is opened again, once a call, and the call repeated: no call does
     harm when it is done twice.
     """
-
-    def __init__(self, backend: FeatureBackend, location: DatabaseLocation) -> None:
-        self._backend = backend
-        self._location = location
-        self._lock = threading.Lock()
-        self._closed = False
-        with self._lock:
-            self._connect()
-        _stores.add(self)
-
-    def __repr__(self) -> str:
-        return f"FeatureStore({self._location})"
-
-    def __enter__(self) -> FeatureStore:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the connection, for good."""
-        with self._lock:
-            self._closed = True
-            self._backend.disconnect()
 
     def get_many(self, keys: Iterable[AnyStr]) -> dict[AnyStr, Stored]:
         """The values of those `keys` that are there, as of one moment.
@@ -154,10 +111,10 @@ class FeatureStore:
         given = _encoded(items)
         rows = [(key, items[given[key]].version, items[given[key]].value) for key in sorted(given)]
         for key, of, value in rows:
-            if not 0 <= of <= _MAX_VERSION:
+            if not 0 <= of <= MAX_NUMBER:
                 raise ValueError(f"key {key!r}: no version: {of}; give the one read, or 0")
             _check_value(key, value)
-        version = _new_version()
+        version = random_number()
         if not rows:
             return version
         attempts = 0
@@ -167,7 +124,7 @@ class FeatureStore:
             attempts += 1
             return self._backend.put(rows, version)
 
-        conflicts = self._call(put, version=version)
+        conflicts = self._call(put, unknown=partial(self._unknown, version))
         if conflicts and not (attempts > 1 and self._was_done(rows, version)):
             raise ConflictError(
                 "others wrote since these were read, nothing was written: read them again",
@@ -226,14 +183,14 @@ class FeatureStore:
             WriteError: the database refused, and the store is as it was.
             ConnectorError: the database cannot be written, and the store is as it was.
         """
-        generation = _new_version()
+        generation = random_number()
         self._call(partial(self._backend.begin, generation))
         try:
             self._clean()
             for rows in _batches(items):
                 _only_one(self._call(partial(self._backend.build, generation, rows)))
             swap = partial(self._backend.swap, generation)
-            _only_one(self._call(swap, version=generation))
+            _only_one(self._call(swap, unknown=partial(self._unknown, generation)))
         except BaseException:
             with suppress(ConnectorError):  # the first error tells more
                 self._call(partial(self._backend.abandon, generation))
@@ -273,94 +230,12 @@ class FeatureStore:
         while self._call(partial(self._backend.clean, _BATCH_ROWS)):
             pass
 
-    def _call(self, step: Callable[[], Result], *, version: int | None = None) -> Result:
-        """What `step` returns, repeated on a new connection if the one it had is lost.
-
-        With `version`, a step whose outcome is unknown in the end is an error that says so.
-        """
-        with self._lock:
-            if self._closed:
-                raise ValueError(f"{self} is closed: open another")
-            fresh = not self._backend.connected
-            if fresh:
-                self._connect()
-            try:
-                return step()
-            except self._backend.errors as error:
-                lost = self._backend.lost(error)
-                if lost:
-                    self._backend.disconnect()
-                translated = self._translate(error)
-            if lost and not fresh:
-                try:
-                    self._connect()
-                    return step()
-                except self._backend.errors as error:
-                    translated = self._translate(error)
-                    lost = self._backend.lost(error)
-                    if lost:
-                        self._backend.disconnect()
-                except SourceUnreachableError as error:
-                    translated = error
-        if lost and version is not None:
-            raise self._unknown(version, f"and cannot be used again yet: {translated}")
-        # Not chained: a driver's message may repeat the URL's secrets.
-        raise translated from None
-
-    def _connect(self) -> None:
-        try:
-            self._backend.connect()
-        except self._backend.errors as error:
-            self._backend.disconnect()
-            raise self._translate(error) from None
-        except ConnectorError:
-            self._backend.disconnect()
-            raise
-
-    def _translate(self, error: Exception) -> ConnectorError:
-        translated = self._backend.translate(error)
-        translated.args = (self._location.redact(str(translated)),)
-        return translated
-
     def _unknown(self, version: int, since: str) -> OutcomeUnknownError:
         return OutcomeUnknownError(
             f"the connection to {self._location} was lost during a write, {since}; read the keys "
             f"again: if any has version {version}, the write was done",
             version=version,
         )
-
-
-# No connection outlives a fork: SQLite's locks would not hold in the child, and a server would
-# take two processes for one. The locks are held meanwhile, so that no thread is in a call.
-_stores: weakref.WeakSet[FeatureStore] = weakref.WeakSet()
-_forking = threading.Lock()
-_held: list[FeatureStore] = []
-
-
-def _before_fork() -> None:
-    _forking.acquire()
-    for store in list(_stores):
-        store._lock.acquire()
-        _held.append(store)
-        store._backend.disconnect()
-
-
-def _after_fork() -> None:
-    while _held:
-        _held.pop()._lock.release()
-    _forking.release()
-
-
-os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)
-
-
-def _new_version() -> int:
-    """A number that was never there before.
-
-    Random, so that a deleted key, a replaced store or a database restored from a copy cannot come
-    to a version that somebody still holds, and a writer knows its own write by it.
-    """
-    return 1 + secrets.randbelow(_MAX_VERSION)
 
 
 def _encoded(keys: Iterable[AnyStr]) -> dict[bytes, AnyStr]:

@@ -1,11 +1,11 @@
-"""A model's files in a folder of this machine: in the making, settled, checked, and cached."""
+"""A model's files in a folder of this machine: in the making, settled, and checked."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
@@ -104,7 +104,7 @@ def settle(model: Path) -> dict[str, ModelFile]:
         files[path] = _describe(file)
     if not files:
         raise WriteError("the model is empty: write left no file in its folder")
-    _keep(model)
+    keep(model)
     return files
 
 
@@ -140,52 +140,6 @@ def verify(model: Path, files: Mapping[str, ModelFile], *, title: str) -> None:
             )
 
 
-def cached(
-    folder: Path,
-    name: str,
-    files: Mapping[str, ModelFile],
-    download: Callable[[Path], None],
-    *,
-    title: str,
-) -> Path:
-    """The model `folder / name`, checked; downloaded first unless it is there and in order.
-
-    Any number of processes may do so at once. None ever sees half a model.
-
-    Args:
-        folder: of all versions of this model on this machine.
-        name: of the version, never used for another.
-        files: what was published.
-        download: writes the files into the empty folder that it gets.
-        title: of the model, for errors.
-
-    Raises:
-        CorruptSourceError: what was downloaded is not what was published.
-        DiskFullError: no room on this machine.
-        WriteError: no right to write there.
-    """
-    model = folder / name
-    if model.is_dir():
-        try:
-            verify(model, files, title=title)
-        except CorruptSourceError:
-            with write_errors(model), locked(folder):
-                discard(model)
-        else:
-            return model
-    with staged(folder) as unfinished:
-        download(unfinished)
-        verify(unfinished, files, title=title)
-        with write_errors(folder):
-            _keep(unfinished)
-            try:
-                unfinished.rename(model)
-            except OSError:
-                if not model.is_dir():  # else another process was first
-                    raise
-    return model
-
-
 def _files(model: Path) -> Iterator[Path]:
     """Everything below a folder but folders; a link is no folder."""
     for place, folders, names in os.walk(model, onerror=_fail):
@@ -197,7 +151,7 @@ def _fail(error: OSError) -> None:
     raise error
 
 
-def _keep(model: Path) -> None:
+def keep(model: Path) -> None:
     """Take away the right to change a model's files, and bring them to the disk."""
     for file in _files(model):
         file.chmod(file.stat().st_mode & ~0o222)

@@ -20,6 +20,7 @@ from data_connector.errors import (
     listed,
 )
 from data_connector.locations import DatabaseLocation, FileLocation, parse, scheme_of, where_kept
+from data_connector.model_cache import LocalModel, ModelCache
 from data_connector.model_catalogue import (
     Catalogue,
     Manifest,
@@ -57,19 +58,20 @@ class StoredModel:
     files: Mapping[str, ModelFile] = field(hash=False)
     """Sizes and checksums, by path inside the model."""
 
-    _open: Callable[[], Path] = field(repr=False, compare=False)
+    _open: Callable[[], LocalModel] = field(repr=False, compare=False)
 
     @property
     def size(self) -> int:
         """Bytes of all files."""
         return sum(file.size for file in self.files.values())
 
-    @cached_property
+    @property
     def path(self) -> Path:
         """The folder with the model's files on this machine; absolute, read only by agreement.
 
         The first use reads all files to check them against their checksums, and fetches them
-        before that where the store is no folder.
+        before that where the store is no folder. What is fetched stays for an hour at least, and
+        as long as any process has this object.
 
         Raises:
             CorruptSourceError: a file is damaged, cut short, missing or surplus; by name.
@@ -77,6 +79,10 @@ class StoredModel:
             DiskFullError: no room for a copy.
             ConnectorError: the store cannot be reached, or the copy not be written.
         """
+        return self._local.path
+
+    @cached_property
+    def _local(self) -> LocalModel:
         return self._open()
 
 
@@ -105,7 +111,7 @@ class _Models(Protocol):
     def sweep(self, name: str) -> None:
         """Remove what killed processes left."""
 
-    def local(self, name: str, version: int, manifest: Manifest, *, title: str) -> Path:
+    def local(self, name: str, version: int, manifest: Manifest, *, title: str) -> LocalModel:
         """A folder of this machine with the version's files, checked."""
 
 
@@ -120,11 +126,14 @@ class ModelStore:
             URL of SQLite or PostgreSQL; or the URL of a folder in object storage: `s3://`,
             `gs://`, `abfs://`, of which s3fs, gcsfs or adlfs must be installed. The first
             `publish` creates what is missing: a folder, tables.
-        cache: where this machine keeps copies of models from databases and object storage. It is
-            never cleared; between uses it may be deleted. By default
-            `$XDG_CACHE_HOME/fraud-detect/models`, or below `~/.cache`.
+        cache: where this machine keeps copies of models from databases and object storage;
+            between uses it may be deleted. By default `$XDG_CACHE_HOME/fraud-detect/models`, or
+            below `~/.cache`.
+        cache_limit: bytes. Before one more copy is made, those unused for longest are dropped
+            until all fit, but none that is in use, nor was opened within the last hour.
 
     Raises:
+        ValueError: `cache_limit` is negative.
         UnsupportedSourceError: a URL of another scheme, or one that cannot be read.
     """
 
@@ -133,8 +142,12 @@ class ModelStore:
         location: str | os.PathLike[str] | URL,
         *,
         cache: str | os.PathLike[str] | None = None,
+        cache_limit: int = 10_000_000_000,
     ) -> None:
-        self._models = _open_models(location, _default_cache() if cache is None else Path(cache))
+        if cache_limit < 0:
+            raise ValueError(f"cache_limit must not be negative, got {cache_limit=}")
+        folder = _default_cache() if cache is None else Path(cache)
+        self._models = _open_models(location, ModelCache(folder.absolute(), cache_limit))
 
     def __repr__(self) -> str:
         return f"ModelStore({str(self._models)!r})"
@@ -316,7 +329,7 @@ class ModelStore:
             _open=partial(self._local, name, version, manifest),
         )
 
-    def _local(self, name: str, version: int, manifest: Manifest) -> Path:
+    def _local(self, name: str, version: int, manifest: Manifest) -> LocalModel:
         title = f"version {version} of model {name!r} in {self._models}"
         try:
             return self._models.local(name, version, manifest, title=title)
@@ -342,20 +355,20 @@ class ModelStore:
             )
 
 
-def _open_models(location: str | os.PathLike[str] | URL, cache: Path) -> _Models:
+def _open_models(location: str | os.PathLike[str] | URL, cache: ModelCache) -> _Models:
     if isinstance(location, str):
         location = where_kept(location)
     scheme = scheme_of(location) if isinstance(location, str) else None
     if scheme not in (None, "file") and scheme.partition("+")[0] not in _DATABASES:
         from data_connector.model_store_objects import open_object_models
 
-        return open_object_models(str(location), scheme, cache.absolute())
+        return open_object_models(str(location), scheme, cache)
     place = parse(location)
     if isinstance(place, FileLocation):
         return DirectoryModels(place.path.absolute())
     from data_connector.model_store_sql import open_sql_models
 
-    return open_sql_models(cast(DatabaseLocation, place), cache.absolute())
+    return open_sql_models(cast(DatabaseLocation, place), cache)
 
 
 def _default_cache() -> Path:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from data_connector.atomic import sync_folder, write_errors, written_whole
 from data_connector.errors import SourceUnreachableError
+from data_connector.model_cache import LocalModel
 from data_connector.model_catalogue import Catalogue, Manifest
 from data_connector.model_files import discard, locked, measure, remove_leftovers, staged, verify
 
@@ -93,11 +94,11 @@ class DirectoryModels:
             with write_errors(home), locked(home):
                 remove_leftovers(home)
 
-    def local(self, name: str, version: int, manifest: Manifest, *, title: str) -> Path:
+    def local(self, name: str, version: int, manifest: Manifest, *, title: str) -> LocalModel:
         """The version's folder, checked."""
         path = self.root / name / str(version)
         verify(path, manifest.files, title=title)
-        return path
+        return LocalModel(path)
 
 
 @contextmanager

@@ -3,8 +3,9 @@
 Below `<root>/<name>/`, the catalogue is a sequence of objects `catalogue/0000000001.json`, ...,
 each the whole catalogue after one more change; the highest number holds. A change is made by
 creating the next number *if it is not there yet*, the one thing that S3, Google and Azure each
-promise to do for one writer only. Who comes second reads again and edits that. The objects stay:
-if one could vanish, a slow writer might create it once more, unseen by all.
+promise to do for one writer only. Who comes second reads again and edits that. Garbage collection
+leaves the last hundred: where one has vanished, a slow writer may create it once more, unseen by
+all. So whoever finds a hundred others after its own says that it cannot tell whether it was seen.
 
 A version's files lie below `files/<place>/`, written before the catalogue names them. Files that
 no catalogue names were left by a killed process, or belong to one at work; a day tells them apart.
@@ -12,9 +13,7 @@ no catalogue names were left by a killed process, or belong to one at work; a da
 
 from __future__ import annotations
 
-import inspect
 import re
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
@@ -28,33 +27,35 @@ import fsspec
 
 from data_connector.atomic import disk_errors, write_errors
 from data_connector.errors import (
+    CommitUnknownError,
     SourceUnreachableError,
     UnsupportedSourceError,
     WriteError,
     is_disk_full,
 )
 from data_connector.locations import OBJECT_STORES
+from data_connector.model_cache import LocalModel, ModelCache
 from data_connector.model_catalogue import Catalogue, Manifest, placed_at
-from data_connector.model_files import cached, staged
+from data_connector.object_creation import cannot_create, write
 
 _ABANDONED = timedelta(days=1)
 
 # Each failed attempt means that another's change was made: far more than ever happen at once.
 _ATTEMPTS = 100
 
+# Catalogues that stay, with the one that holds.
+_KEPT = 100
+
 _ENTRY = re.compile(r"([0-9]{10})\.json")
 
-# The memory file system creates in two steps.
-_one_at_a_time = threading.Lock()
 
-
-def open_object_models(url: str, scheme: str, cache: Path) -> ObjectModels:
+def open_object_models(url: str, scheme: str, cache: ModelCache) -> ObjectModels:
     """The models below a URL.
 
     Args:
         url: `s3://bucket/path` or the like.
         scheme: the URL's.
-        cache: a folder for copies.
+        cache: for copies.
 
     Raises:
         UnsupportedSourceError: the scheme's file system is not installed, or promises too little.
@@ -74,11 +75,8 @@ def open_object_models(url: str, scheme: str, cache: Path) -> ObjectModels:
         raise UnsupportedSourceError(f"cannot open {shown}: {error}") from error
     except Exception as error:
         raise UnsupportedSourceError(_redacted(f"cannot open {shown}: {error}", secrets)) from None
-    if "mode" not in inspect.signature(_creator(files)).parameters:
-        raise UnsupportedSourceError(
-            f"cannot open {shown}: {type(files).__module__.partition('.')[0]} is too old to create "
-            "objects exclusively: upgrade it to a release of 2025 or later"
-        )
+    if problem := cannot_create(files, "pipe_file"):
+        raise UnsupportedSourceError(f"cannot open {shown}: {problem}")
     return ObjectModels(files, root.rstrip("/"), shown, secrets, cache)
 
 
@@ -90,7 +88,7 @@ class ObjectModels:
     root: str
     shown: str
     secrets: tuple[str, ...]
-    cache: Path
+    cache: ModelCache
 
     def __str__(self) -> str:
         return self.shown
@@ -108,7 +106,7 @@ class ObjectModels:
 
     def staged(self, name: str) -> AbstractContextManager[Path]:
         """A folder in the cache."""
-        return staged(self.cache / name)
+        return self.cache.staged(name)
 
     def publish(self, name: str, folder: Path, manifest: Manifest) -> int:
         """Upload the files, then enter the version; its number."""
@@ -130,6 +128,7 @@ class ObjectModels:
             if after == before:
                 return after
             if self._create(self._entry(name, number + 1), after):
+                self._check_seen(name, number + 1)
                 for version in before.versions.keys() - after.versions.keys():
                     self._delete(self._place(name, before.versions[version]))
                 return after
@@ -139,7 +138,11 @@ class ObjectModels:
         )
 
     def sweep(self, name: str) -> None:
-        """Delete the files of uploads and removals that were not finished for a day."""
+        """Delete the files of what was not finished for a day, and old catalogues."""
+        numbers = self._numbers(name)
+        for number in numbers:
+            if number <= numbers[-1] - _KEPT:
+                self._delete(self._entry(name, number))
         used = {manifest.place for manifest in self.read(name).versions.values()}
         for place in self._list(f"{self.root}/{name}/files"):
             started = placed_at(place)
@@ -147,12 +150,12 @@ class ObjectModels:
             if abandoned and place not in used:
                 self._delete(f"{self.root}/{name}/files/{place}")
 
-    def local(self, name: str, version: int, manifest: Manifest, *, title: str) -> Path:
+    def local(self, name: str, version: int, manifest: Manifest, *, title: str) -> LocalModel:
         """A copy in the cache, checked."""
-        return cached(
-            self.cache / name,
-            f"{version}-{manifest.place}",
-            manifest.files,
+        return self.cache.copy(
+            name,
+            version,
+            manifest,
             lambda folder: self._download(name, manifest, folder),
             title=title,
         )
@@ -168,22 +171,40 @@ class ObjectModels:
 
     def read_numbered(self, name: str) -> tuple[int, Catalogue]:
         """The catalogue that holds, and its number; 0 and an empty one without any."""
+        for _ in range(_ATTEMPTS):
+            number = max(self._numbers(name), default=0)
+            if number == 0:
+                return 0, Catalogue()
+            path = self._entry(name, number)
+            with self._errors():
+                try:
+                    text = self.files.cat_file(path)
+                except FileNotFoundError:  # it has become an old one, and was deleted
+                    continue
+            return number, Catalogue.from_json(text, source=path)
+        raise SourceUnreachableError(
+            f"{self} lists catalogues of model {name!r} that it does not have: check its listings"
+        )
+
+    def _numbers(self, name: str) -> list[int]:
+        """The numbers of the catalogues, sorted."""
         found = map(_ENTRY.fullmatch, self._list(f"{self.root}/{name}/catalogue"))
-        number = max((int(match[1]) for match in found if match), default=0)
-        if number == 0:
-            return 0, Catalogue()
-        path = self._entry(name, number)
-        with self._errors():
-            text = self.files.cat_file(path)
-        return number, Catalogue.from_json(text, source=path)
+        return sorted(int(match[1]) for match in found if match)
+
+    def _check_seen(self, name: str, number: int) -> None:
+        """Check that nobody can have deleted this catalogue before it was created."""
+        if max(self._numbers(name), default=0) >= number + _KEPT:
+            raise CommitUnknownError(
+                f"{self} had {_KEPT} changes of model {name!r} while this one was made, which may "
+                "be lost: look before you repeat it"
+            )
 
     def _create(self, path: str, catalogue: Catalogue) -> bool:
         """Whether the object was created with this catalogue; not if it was there before."""
         body = catalogue.to_json(change=uuid4().hex).encode()
         with self._errors():
             try:
-                with _one_at_a_time:
-                    self.files.pipe_file(path, body, mode="create")
+                write(self.files, "pipe_file", path, body, create=True)
             except Exception:
                 # Which error says that it was there differs. Or it is there because the answer
                 # to our own request was lost, and the request repeated.
@@ -229,11 +250,6 @@ class ObjectModels:
             raise SourceUnreachableError(
                 f"cannot use {self}: {problem}; check the URL, your rights there and the network"
             ) from None
-
-
-def _creator(files: Any) -> Callable[..., Any]:
-    creator: Callable[..., Any] = files._pipe_file if files.async_impl else files.pipe_file
-    return creator
 
 
 def _redacted(text: str, secrets: tuple[str, ...]) -> str:

@@ -17,8 +17,8 @@ from data_connector.atomic import write_errors
 from data_connector.backends import open_backend
 from data_connector.errors import QueryError, UnsupportedSourceError, WriteError
 from data_connector.locations import DatabaseLocation
+from data_connector.model_cache import LocalModel, ModelCache
 from data_connector.model_catalogue import Catalogue, Manifest
-from data_connector.model_files import cached, staged
 from data_connector.sql import SqlBackend
 
 # Bytes: few enough to hold in memory twice, enough that the cost a piece vanishes.
@@ -26,6 +26,9 @@ _PIECE = 1 << 20
 
 # Seconds that SQLite waits while another publishes; `?timeout=` in the URL overrules it.
 _SQLITE_TIMEOUT = "60"
+
+# Others would want another schema, such as MySQL, which has no TEXT in a key.
+_SCHEMES = ("postgresql", "sqlite")
 
 _METADATA = sa.MetaData()
 _MODELS = sa.Table(
@@ -44,7 +47,7 @@ _FILES = sa.Table(
 )
 
 
-def open_sql_models(location: DatabaseLocation, cache: Path) -> SqlModels:
+def open_sql_models(location: DatabaseLocation, cache: ModelCache) -> SqlModels:
     """The models in a database, which need not have the tables yet.
 
     Raises:
@@ -53,7 +56,7 @@ def open_sql_models(location: DatabaseLocation, cache: Path) -> SqlModels:
     if location.scheme == "sqlite" and "timeout" not in location.url.query:
         location = DatabaseLocation(location.url.update_query_dict({"timeout": _SQLITE_TIMEOUT}))
     backend = open_backend(location)
-    if not isinstance(backend, SqlBackend):
+    if not isinstance(backend, SqlBackend) or location.scheme not in _SCHEMES:
         raise UnsupportedSourceError(
             f"no model store in {location.scheme} databases: give a folder, object storage, "
             "sqlite:// or postgresql://"
@@ -66,7 +69,7 @@ class SqlModels:
     """A database as a model store."""
 
     database: SqlBackend
-    cache: Path
+    cache: ModelCache
 
     def __str__(self) -> str:
         return str(self.database.dialect.location)
@@ -89,7 +92,7 @@ class SqlModels:
 
     def staged(self, name: str) -> AbstractContextManager[Path]:
         """A folder in the cache."""
-        return staged(self.cache / name)
+        return self.cache.staged(name)
 
     def publish(self, name: str, folder: Path, manifest: Manifest) -> int:
         """Store the files and enter the version, in one transaction; its number."""
@@ -121,12 +124,12 @@ class SqlModels:
     def sweep(self, name: str) -> None:
         """Nothing: a transaction leaves nothing behind."""
 
-    def local(self, name: str, version: int, manifest: Manifest, *, title: str) -> Path:
+    def local(self, name: str, version: int, manifest: Manifest, *, title: str) -> LocalModel:
         """A copy in the cache, checked."""
-        return cached(
-            self.cache / name,
-            f"{version}-{manifest.place}",
-            manifest.files,
+        return self.cache.copy(
+            name,
+            version,
+            manifest,
             lambda folder: self._download(manifest, folder),
             title=title,
         )

@@ -21,10 +21,10 @@ from pymysql.cursors import SSCursor
 
 from data_connector import mysql_errors, mysql_load, mysql_types
 from data_connector.arrow_types import UTC_MICROSECONDS
-from data_connector.dialect import Rows, Values
 from data_connector.errors import ConnectorError, SchemaMismatchError, UnsupportedSourceError
 from data_connector.locations import DatabaseLocation
 from data_connector.sql import SqlBackend
+from data_connector.sql_dialect import Rows, Values
 from data_connector.statements import execute, listed_names, quoted
 from data_connector.upsert import Upsert
 

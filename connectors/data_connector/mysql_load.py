@@ -132,7 +132,10 @@ def check_key(connection: sa.Connection, upsert: Upsert) -> None:
 
 
 def merge(connection: sa.Connection, upsert: Upsert) -> None:
-    """Insert what is staged, or update what is there, and drop the staging table."""
+    """Insert what is staged, or update what is there, and drop the staging table.
+
+    The server by itself writes no row that is there with the same bytes.
+    """
     names, table = listed_names(upsert.columns), quoted(upsert.table)
     changes = ", ".join(
         f"{quoted(name)} = VALUES({quoted(name)})"

@@ -10,7 +10,7 @@ from pymysql.constants import FIELD_TYPE, FLAG
 
 from data_connector import arrow_types
 from data_connector.arrow_types import MICROSECONDS, UTC_MICROSECONDS, decimal_type
-from data_connector.dialect import Values, undescribed
+from data_connector.sql_dialect import Values, undescribed
 
 DECLARATIONS = {
     pa.int8(): "TINYINT",

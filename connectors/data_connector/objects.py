@@ -5,11 +5,9 @@ An object appears when its upload ends, whole, so that nobody ever reads half of
 
 from __future__ import annotations
 
-import inspect
 import io
 import tempfile
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,9 +29,7 @@ from data_connector.errors import (
 )
 from data_connector.files import FileBackend, format_of
 from data_connector.locations import OBJECT_STORES, ObjectLocation
-
-# The memory file system creates in two steps.
-_one_at_a_time = threading.Lock()
+from data_connector.object_creation import cannot_create, write
 
 
 def open_objects(location: ObjectLocation) -> FileBackend:
@@ -106,11 +102,9 @@ class StoredObject:
                 f"{self.location.scheme}:// is for reading only: load into a file, a database, or "
                 f"one of {', '.join(OBJECT_STORES)}"
             )
-        if not replace and not created_by(self.put):
-            package = type(self.store).__module__.partition(".")[0]
+        if not replace and (problem := cannot_create(self.store, "put_file")):
             raise UnsupportedSourceError(
-                f"cannot create {self}: {package} is too old to create objects exclusively: "
-                "upgrade it to a release of 2025 or later, or give if_exists='replace'"
+                f"cannot create {self}: {problem}, or give if_exists='replace'"
             )
 
     @contextmanager
@@ -129,18 +123,9 @@ class StoredObject:
                 file.flush()
             self._upload(aside, replace=replace)
 
-    @property
-    def put(self) -> Callable[..., Any]:
-        """The file system's own upload, whose signature tells what it can do."""
-        put: Callable[..., Any]
-        put = self.store._put_file if self.store.async_impl else self.store.put_file
-        return put
-
     def _upload(self, aside: Path, *, replace: bool) -> None:
-        options = {} if replace else created_by(self.put)
         try:
-            with _one_at_a_time:
-                self.store.put_file(str(aside), self.path, **options)
+            write(self.store, "put_file", str(aside), self.path, create=not replace)
         except Exception as error:
             if isinstance(error, FileNotFoundError | PermissionError):
                 with self.errors():
@@ -191,14 +176,6 @@ class StoredObject:
 
     def _told(self, error: Exception) -> str:
         return self.redact(f"{type(error).__name__}: {error}")
-
-
-def created_by(write: Callable[..., Any]) -> dict[str, Any]:
-    """The options that let a file system's `write` only create; none if it cannot."""
-    parameters = inspect.signature(write).parameters
-    if "mode" in parameters:
-        return {"mode": "create"}
-    return {"overwrite": False} if "overwrite" in parameters else {}  # adlfs
 
 
 class _Ranged(fs.FSSpecHandler):  # type: ignore[misc]  # pyarrow has no types

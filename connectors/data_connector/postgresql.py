@@ -16,7 +16,6 @@ import sqlalchemy as sa
 
 from data_connector import arrow_types, postgresql_rows
 from data_connector.arrow_types import ANY_DECIMAL, MICROSECONDS, UTC_MICROSECONDS, decimal_type
-from data_connector.dialect import Rows, TransactionalDialect, Values, undescribed
 from data_connector.errors import (
     AccessDeniedError,
     ConnectorError,
@@ -30,7 +29,9 @@ from data_connector.errors import (
 )
 from data_connector.locations import DatabaseLocation
 from data_connector.postgresql_copy import binary, csv, is_written
+from data_connector.postgresql_types import NUMERIC, READ
 from data_connector.sql import SqlBackend
+from data_connector.sql_dialect import Rows, TransactionalDialect, Values, undescribed
 from data_connector.statements import execute, listed_names, quoted
 
 # libpq's parameters, each of which the URL can overrule.
@@ -52,26 +53,6 @@ _LONGEST_NAME = 63  # bytes
 # A refused connection has no SQLSTATE; its message is the server's own.
 _NO_DATABASE = re.compile(r'database ".*" does not exist')
 _NO_ACCESS = re.compile(r"authentication failed|no password supplied|role \".*\" does not exist")
-
-# By the types' object identifiers, which are fixed (src/include/catalog/pg_type.dat).
-_NUMERIC = 1700
-_TYPES = {
-    16: pa.bool_(),
-    17: pa.binary(),
-    19: pa.string(),  # name
-    20: pa.int64(),
-    21: pa.int16(),
-    23: pa.int32(),
-    25: pa.string(),  # text
-    26: pa.int64(),  # oid
-    700: pa.float32(),
-    701: pa.float64(),
-    1042: pa.string(),  # char(n)
-    1043: pa.string(),  # varchar
-    1082: pa.date32(),
-    1114: MICROSECONDS,
-    1184: UTC_MICROSECONDS,
-}
 
 
 def open_postgresql(location: DatabaseLocation) -> SqlBackend:
@@ -200,6 +181,12 @@ class PostgresqlDialect(TransactionalDialect):
         """Whether it is the error `invalid_column_reference`."""
         return getattr(error, "sqlstate", None) == "42P10"
 
+    def differ(self, there: Sequence[str], given: Sequence[str]) -> str:
+        """By their bytes: `json` knows no equality, and `citext` too much of it."""
+        # As records, since two rows side by side would be compared column by column.
+        one, other = (f"ROW({', '.join(columns)})::record" for columns in (there, given))
+        return f"{one} OPERATOR(pg_catalog.*<>) {other}"
+
     def insert(
         self,
         connection: sa.Connection,
@@ -274,12 +261,12 @@ def _settings(*, write: bool) -> list[str]:
 
 
 def _field(column: Any) -> pa.Field:
-    if column.type_code == _NUMERIC:
+    if column.type_code == NUMERIC:
         if column.precision is None:
             return pa.field(column.name, ANY_DECIMAL)
         kind = decimal_type(column.precision, column.scale or 0)
     else:
-        kind = _TYPES.get(column.type_code)
+        kind = READ.get(column.type_code)
     if kind is None:
         return undescribed(column.name, column.type_display)
     return pa.field(column.name, kind)

@@ -7,7 +7,7 @@ then parses nothing: a row is the number of its fields, and each field its lengt
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ import pyarrow.csv
 from numpy.typing import NDArray
 
 from data_connector.arrow_types import MICROSECONDS, UTC_MICROSECONDS
+from data_connector.postgresql_types import NUMERIC, WRITTEN
 
 # Signature, flags, and the length of an extension; -1 fields end it all.
 HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
@@ -42,30 +43,12 @@ _BIG_ENDIAN = {
     UTC_MICROSECONDS: ">i8",
 }
 
-# The server's types whose binary form is the one written here, by their object identifiers.
-_WRITTEN: Mapping[int, pa.DataType] = {
-    16: pa.bool_(),
-    17: pa.binary(),
-    20: pa.int64(),
-    21: pa.int16(),
-    23: pa.int32(),
-    25: pa.string(),  # text
-    700: pa.float32(),
-    701: pa.float64(),
-    1042: pa.string(),  # char(n)
-    1043: pa.string(),  # varchar
-    1082: pa.date32(),
-    1114: MICROSECONDS,
-    1184: UTC_MICROSECONDS,
-}
-_NUMERIC = 1700
-
 
 def is_written(identifier: int, kind: pa.DataType) -> bool:
     """Whether a column of the server's type takes values of `kind` in binary."""
-    if identifier == _NUMERIC:
+    if identifier == NUMERIC:
         return bool(pa.types.is_decimal(kind))
-    return bool(_WRITTEN.get(identifier) == kind)
+    return bool(WRITTEN.get(identifier) == kind)
 
 
 def binary(batches: Iterator[pa.RecordBatch]) -> Iterator[bytes | memoryview]:

@@ -12,7 +12,7 @@ from adbc_driver_manager import dbapi
 from adbc_driver_postgresql import StatementOptions
 from adbc_driver_postgresql.dbapi import connect
 
-from data_connector.dialect import Rows, Values
+from data_connector.sql_dialect import Rows, Values
 
 DriverError = dbapi.Error
 

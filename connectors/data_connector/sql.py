@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +12,6 @@ import sqlalchemy as sa
 
 from data_connector.arrow_types import append_schema, cast_batch, check_years
 from data_connector.backends import Capabilities, Order, Request, choose_table
-from data_connector.dialect import MISFITS, Dialect, Values
 from data_connector.errors import (
     ColumnNotFoundError,
     CommitUnknownError,
@@ -22,6 +21,7 @@ from data_connector.errors import (
 )
 from data_connector.observe import Watched
 from data_connector.ranges import KeyRange, check_ranges, in_ranges, with_keys
+from data_connector.sql_dialect import MISFITS, Dialect, Values, misfit
 from data_connector.statements import check_characters, execute, listed_names, quoted
 from data_connector.streams import OwningReader, regrouped
 from data_connector.upsert import Upsert, check_key, check_no_null
@@ -298,17 +298,6 @@ def check_distinct(names: Sequence[str]) -> None:
     for name in names:
         if names.count(name) > 1:
             raise SchemaMismatchError("the query yields it twice: rename one", column=name)
-
-
-def misfit(
-    convert: Callable[[Values, pa.DataType], pa.Array], value: Values, kind: pa.DataType
-) -> str | None:
-    """Why the only one of `value` does not fit `kind`; None if it does."""
-    try:
-        convert(value, kind)
-    except MISFITS as error:
-        return str(error).splitlines()[0] if str(error) else type(error).__name__
-    return None
 
 
 def table_names(connection: sa.Connection) -> list[str]:

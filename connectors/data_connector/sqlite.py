@@ -27,7 +27,6 @@ import sqlalchemy as sa
 
 from data_connector import arrow_types
 from data_connector.arrow_types import MICROSECONDS, UTC_MICROSECONDS
-from data_connector.dialect import Rows, TransactionalDialect, Values
 from data_connector.errors import (
     ConnectorError,
     CorruptSourceError,
@@ -41,6 +40,7 @@ from data_connector.errors import (
 )
 from data_connector.locations import DatabaseLocation
 from data_connector.sql import SqlBackend
+from data_connector.sql_dialect import Rows, TransactionalDialect, Values
 from data_connector.statements import execute, listed_names, quoted
 
 # More rows in a statement gain nothing; more values were too many for SQLite before 3.32.
@@ -132,7 +132,9 @@ class SqliteDialect(TransactionalDialect):
 
         Not through ADBC or whatever else brings a SQLite of its own, which would be faster: as it
         closes the file, this process loses the locks of its other connections to it
-        (https://sqlite.org/howtocorrupt.html, section 2.2.1).
+        (https://sqlite.org/howtocorrupt.html, section 2.2.1). Nor through ADBC in a process of its
+        own: it takes a column's type from the first rows, and then turns blobs and numbers into
+        text, text into blobs, and large integers into floats without a word.
         """
         cursor: Any = connection.connection.cursor()
         with closing(cursor):
@@ -255,6 +257,11 @@ class SqliteDialect(TransactionalDialect):
     def lacks_key(self, error: BaseException) -> bool:
         """Whether SQLite says so: it has no code for it."""
         return "ON CONFLICT clause does not match" in str(error)
+
+    def differ(self, there: Sequence[str], given: Sequence[str]) -> str:
+        """Texts by their bytes, whatever collation the columns have."""
+        exact = ", ".join(f"{column} COLLATE BINARY" for column in there)
+        return f"({exact}) IS NOT ({', '.join(given)})"
 
     def insert(
         self,

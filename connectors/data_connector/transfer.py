@@ -131,7 +131,8 @@ def load(
     this machine and uploaded, so that nobody ever reads half of one.
 
     `upsert` updates the rows whose key is there and inserts the others, so that the same load
-    again changes nothing. A table that it creates has the key as its primary key.
+    again changes nothing: it writes no row that is there as given already, but counts it. A table
+    that it creates has the key as its primary key.
 
     Args:
         data: a table or a reader; a reader is consumed batch by batch, and closed.

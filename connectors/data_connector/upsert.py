@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 from uuid import uuid4
 
 import pyarrow as pa
@@ -11,6 +12,9 @@ import sqlalchemy as sa
 
 from data_connector.errors import ColumnNotFoundError, SchemaMismatchError, WriteError, listed
 from data_connector.statements import execute, listed_names, quoted
+
+# A condition that holds unless the columns here hold exactly what the columns there do.
+Differ: TypeAlias = Callable[[Sequence[str], Sequence[str]], str]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,23 +33,33 @@ class Upsert:
         staging = f"staged_{uuid4().hex}"
         return cls(table=table, columns=tuple(columns), key=tuple(key), staging=staging)
 
-    @property
-    def on_conflict(self) -> str:
-        """Inserts what is staged, or updates what is there, in the words of most databases."""
+    def on_conflict(self, differ: Differ) -> str:
+        """Inserts what is staged, or updates what is there, in the words of most databases.
+
+        Args:
+            differ: as the database says that columns hold other values.
+        """
         names = listed_names(self.columns)
-        changes = ", ".join(
-            f"{quoted(name)} = excluded.{quoted(name)}"
-            for name in self.columns
-            if name not in self.key
-        )
         # By another name, since a table may be called `excluded`; with a WHERE, without which
         # SQLite would take the ON for a join's.
         return (
             f"INSERT INTO {quoted(self.table)} AS target ({names}) "  # noqa: S608
             f"SELECT {names} FROM {self.staging} WHERE 1 = 1 "
-            f"ON CONFLICT ({listed_names(self.key)}) DO "
-            + (f"UPDATE SET {changes}" if changes else "NOTHING")
+            f"ON CONFLICT ({listed_names(self.key)}) DO {self._update(differ)}"
         )
+
+    def _update(self, differ: Differ) -> str:
+        """What to do with a row that is there: nothing unless a value changes.
+
+        Else PostgreSQL would write it anew and leave the old one to be vacuumed, and SQLite write
+        its indexes anew.
+        """
+        changed = [quoted(name) for name in self.columns if name not in self.key]
+        if not changed:
+            return "NOTHING"
+        changes = ", ".join(f"{name} = excluded.{name}" for name in changed)
+        there, given = ([f"{row}.{name}" for name in changed] for row in ("target", "excluded"))
+        return f"UPDATE SET {changes} WHERE {differ(there, given)}"
 
     def lacks_key(self, named: Callable[[Sequence[str]], str] = listed_names) -> WriteError:
         """The error that tells the statement by which the table gets the index it lacks.

@@ -1,6 +1,7 @@
-"""Object storage in a folder, in the place of s3fs: whole objects, created by one only.
+"""Object storage in a folder, in the place of s3fs and adlfs: whole objects, created by one only.
 
-Once imported, here and in child processes, `s3:///absolute/folder` is a bucket.
+Once imported, here and in child processes, `s3:///absolute/folder` is a bucket as s3fs has them,
+and `az:///absolute/folder` one as adlfs does.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Any
 from uuid import uuid4
 
 import fsspec
+from fsspec.implementations.asyn_wrapper import AsyncFileSystemWrapper
 from fsspec.implementations.local import LocalFileSystem
 
 
@@ -31,6 +33,20 @@ class Bucket(LocalFileSystem):
         _put(Path(self._strip_protocol(path2)), Path(path1).read_bytes(), mode)
 
 
+class AzureBucket(Bucket):
+    """With the signatures of adlfs, which knows no `mode`."""
+
+    protocol = ("az",)
+
+    def pipe_file(self, path: str, value: bytes, overwrite: bool = True, **_: Any) -> None:  # noqa: FBT001, FBT002
+        """All of the object at once, and without `overwrite` only if it is not there."""
+        super().pipe_file(path, value, "overwrite" if overwrite else "create")
+
+    def put_file(self, path1: str, path2: str, overwrite: bool = True, **_: Any) -> None:  # noqa: FBT001, FBT002
+        """As `pipe_file`, from a file."""
+        super().put_file(path1, path2, mode="overwrite" if overwrite else "create")
+
+
 def _put(target: Path, value: bytes, mode: str) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     aside = target.with_name(f"aside-{uuid4().hex}")
@@ -48,3 +64,4 @@ def _put(target: Path, value: bytes, mode: str) -> None:
 
 
 fsspec.register_implementation("s3", Bucket, clobber=True)
+fsspec.register_implementation("az", AsyncFileSystemWrapper.wrap_class(AzureBucket), clobber=True)

@@ -14,6 +14,7 @@ from uuid import uuid4
 import pytest
 import redis
 import sqlalchemy as sa
+from cutting_proxy import CuttingProxy
 from hypothesis import settings
 from hypothesis.configuration import set_hypothesis_home_dir
 from redis_server import RedisServer, redis_server
@@ -200,3 +201,36 @@ def redis_url(redis_session: RedisServer) -> str:
     with redis.Redis(unix_socket_path=str(redis_session.socket)) as client:
         client.flushall()
     return redis_session.url
+
+
+@pytest.fixture(params=["postgresql", "redis"])
+def direct(request: pytest.FixtureRequest) -> str:
+    """The URL of an empty server."""
+    fixture = "postgresql" if request.param == "postgresql" else "redis_url"
+    found: str = request.getfixturevalue(fixture)
+    return found
+
+
+@pytest.fixture
+def proxy(direct: str, request: pytest.FixtureRequest) -> Iterator[CuttingProxy]:
+    """Somebody in between, who can lose the answers of that server."""
+    if direct.startswith("unix:"):
+        session: RedisServer = request.getfixturevalue("redis_session")
+        server = session.socket
+    else:
+        server = Path(str(sa.make_url(direct).query["host"]), ".s.PGSQL.5432")
+    # In /tmp, since the path of a socket has at most 107 bytes.
+    with (
+        tempfile.TemporaryDirectory(prefix="proxy", dir="/tmp") as folder,
+        CuttingProxy(Path(folder) / server.name, server) as between,
+    ):
+        yield between
+
+
+@pytest.fixture
+def through_proxy(direct: str, proxy: CuttingProxy) -> str:
+    """The URL of that server by the way of the proxy."""
+    if direct.startswith("unix:"):
+        return f"unix://{proxy.path}"
+    changed = sa.make_url(direct).update_query_dict({"host": str(proxy.path.parent)})
+    return changed.render_as_string(hide_password=False)

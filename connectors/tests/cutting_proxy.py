@@ -19,6 +19,7 @@ class CuttingProxy:
     """
 
     def __init__(self, path: Path, server: Path) -> None:
+        self.path = path
         self._server = server
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(path))

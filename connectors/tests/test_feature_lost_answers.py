@@ -2,56 +2,19 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
 from cutting_proxy import CuttingProxy
-from redis_server import RedisServer
 
 from data_connector.errors import ConflictError, OutcomeUnknownError, SourceUnreachableError
 from data_connector.feature_store import FeatureStore, Stored, open_feature_store
 
 
-@pytest.fixture(params=["postgresql", "redis"])
-def direct(request: pytest.FixtureRequest) -> str:
-    """The server's URL."""
-    fixture = "postgresql" if request.param == "postgresql" else "redis_url"
-    found: str = request.getfixturevalue(fixture)
-    return found
-
-
 @pytest.fixture
-def folder() -> Iterator[Path]:
-    # In /tmp, since the path of a socket has at most 107 bytes.
-    folder = Path(tempfile.mkdtemp(prefix="proxy", dir="/tmp"))
-    yield folder
-    shutil.rmtree(folder)
-
-
-@pytest.fixture
-def proxy(direct: str, folder: Path, request: pytest.FixtureRequest) -> Iterator[CuttingProxy]:
-    if direct.startswith("unix:"):
-        session: RedisServer = request.getfixturevalue("redis_session")
-        server = session.socket
-    else:
-        server = Path(str(sa.make_url(direct).query["host"]), ".s.PGSQL.5432")
-    with CuttingProxy(folder / server.name, server) as between:
-        yield between
-
-
-@pytest.fixture
-def store(proxy: CuttingProxy, direct: str, folder: Path) -> Iterator[FeatureStore]:
+def store(through_proxy: str) -> Iterator[FeatureStore]:
     """A store behind the proxy."""
-    if direct.startswith("unix:"):
-        url = f"unix://{folder}/redis.sock"
-    else:
-        changed = sa.make_url(direct).update_query_dict({"host": str(folder)})
-        url = changed.render_as_string(hide_password=False)
-    with open_feature_store(url) as opened:
+    with open_feature_store(through_proxy) as opened:
         yield opened
 
 

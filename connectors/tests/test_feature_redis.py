@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import traceback
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -36,6 +38,29 @@ def test_a_wrong_password_is_an_error_that_does_not_show_it() -> None:
             with pytest.raises(SourceUnreachableError, match="user and password") as caught:
                 open_feature_store(url)
             assert "s3cr3t" not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [("", "WRONG_VERSION_NUMBER"), ("?ssl_ca_certs=/nowhere.pem", "No such file")],
+)
+def test_a_server_without_tls_and_a_missing_certificate_are_errors_at_once(
+    options: str, problem: str
+) -> None:
+    """The Redis at hand is built without TLS, so that this is as far as a test can go."""
+
+    def answer() -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(4_096)
+            connection.sendall(b"-ERR unknown command\r\n")
+
+    with ThreadPoolExecutor(1) as pool, socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(30)
+        pool.submit(answer)
+        url = f"rediss://127.0.0.1:{listener.getsockname()[1]}{options}"
+        with pytest.raises(SourceUnreachableError, match=f"{problem}.*ssl_ca_certs=FILE"):
+            open_feature_store(url)
 
 
 def test_a_server_that_is_not_there_is_an_error_at_once(tmp_path: Path) -> None:

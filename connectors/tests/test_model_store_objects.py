@@ -59,7 +59,7 @@ def test_the_memory_file_system_is_a_store_for_tests(memory: dc.ModelStore) -> N
         ("simplecache::s3://bucket/s3cr3t", "two publishers could overwrite each other there"),
         ("nosuch://user:s3cr3t@host/models", "no model store for nosuch"),
         ("gs://user:s3cr3t@bucket/models", "cannot open gs://bucket/models: Please install gcsfs"),
-        ("mysql://user:s3cr3t@host/models", "mysql"),
+        ("mysql://user:s3cr3t@host/models", "no model store in mysql databases"),
         ("", "empty"),
     ],
 )
@@ -109,6 +109,20 @@ def test_who_is_overtaken_reads_again(
     monkeypatch.setattr(ObjectModels, "read_numbered", overtaken)
     assert store.publish("fraud", writing("slow")).version == 2
     assert [(m.path / "model.json").read_text() for m in store.list("fraud")] == ["quick", "slow"]
+
+
+@pytest.mark.parametrize("scheme", ["s3", "az"])
+def test_what_is_there_is_never_written_over(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, root: Path, scheme: str
+) -> None:
+    """`az` stands for adlfs, which has another word for it than s3fs."""
+    store = dc.ModelStore(f"{scheme}://{root}", cache=tmp_path / "cache")
+    store.publish("fraud", writing("1"))
+    monkeypatch.setattr(ObjectModels, "read_numbered", lambda *_: (0, Catalogue()))
+    with pytest.raises(dc.SourceUnreachableError, match="refused 100 changes"):
+        store.publish("fraud", writing("2"))
+    monkeypatch.undo()
+    assert [(m.path / "model.json").read_text() for m in store.list("fraud")] == ["1"]
 
 
 def test_storage_that_refuses_every_change_is_an_error_and_no_endless_loop(
@@ -172,6 +186,61 @@ def test_the_objects_of_removed_versions_are_gone(root: Path, store: dc.ModelSto
         store.publish("fraud", writing(text))
     store.collect_garbage("fraud", keep_last=1)
     assert objects(root) == [f"000000000{n}.json" for n in (1, 2, 3)] + ["model.json"]
+
+
+def test_only_so_many_catalogues_stay(
+    monkeypatch: pytest.MonkeyPatch, root: Path, store: dc.ModelStore
+) -> None:
+    monkeypatch.setattr(model_store_objects, "_KEPT", 2)
+    store.publish("fraud", writing(""))
+    for alias in "abcd":
+        store.set_alias("fraud", alias, 1)
+    assert len(objects(root / "fraud" / "catalogue")) == 5
+    store.collect_garbage("fraud", keep_last=1)
+    assert objects(root / "fraud" / "catalogue") == [f"000000000{n}.json" for n in (4, 5)]
+    assert store.aliases("fraud") == dict.fromkeys("abcd", 1)
+    assert store.publish("fraud", writing("")).version == 2
+
+
+def test_a_change_that_may_have_come_too_late_to_be_seen_says_so(
+    monkeypatch: pytest.MonkeyPatch, store: dc.ModelStore
+) -> None:
+    monkeypatch.setattr(model_store_objects, "_KEPT", 2)
+    read = ObjectModels.read_numbered
+
+    def overtaken(models: ObjectModels, name: str) -> tuple[int, Catalogue]:
+        before = read(models, name)
+        monkeypatch.setattr(ObjectModels, "read_numbered", read)
+        for alias in "abcd":
+            store.set_alias("fraud", alias, 1)
+        store.collect_garbage("fraud", keep_last=1)
+        return before
+
+    store.publish("fraud", writing(""))
+    monkeypatch.setattr(ObjectModels, "read_numbered", overtaken)
+    with pytest.raises(dc.CommitUnknownError, match="had 2 changes of model 'fraud'.*may be lost"):
+        store.set_alias("fraud", "late", 1)
+    assert store.aliases("fraud") == dict.fromkeys("abcd", 1)
+
+
+def test_a_catalogue_that_vanishes_before_it_is_read_is_looked_up_again(
+    monkeypatch: pytest.MonkeyPatch, store: dc.ModelStore
+) -> None:
+    store.publish("fraud", writing(""))
+    read = Bucket.cat_file
+
+    def vanish(*_: object, **__: object) -> bytes:
+        raise FileNotFoundError
+
+    def vanish_once(*_: object, **__: object) -> bytes:
+        monkeypatch.setattr(Bucket, "cat_file", read)
+        raise FileNotFoundError
+
+    monkeypatch.setattr(Bucket, "cat_file", vanish_once)
+    assert store.latest("fraud").version == 1
+    monkeypatch.setattr(Bucket, "cat_file", vanish)
+    with pytest.raises(dc.SourceUnreachableError, match="catalogues of model 'fraud' that it does"):
+        store.latest("fraud")
 
 
 PUBLISH_AND_STOP = """

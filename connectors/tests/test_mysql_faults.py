@@ -10,6 +10,7 @@ import pyarrow as pa
 import pymysql
 import pytest
 import sqlalchemy as sa
+from mysql_urls import saying
 from resetting_proxy import Proxy
 
 import data_connector as dc
@@ -41,12 +42,6 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 def there(url: str) -> pa.Table:
     """The rows of the table, in order; each once."""
     return dc.fetch(url, query='SELECT * FROM "rows" ORDER BY transaction_id').read_all()
-
-
-def saying(url: str, command: str) -> str:
-    """The URL of sessions that begin with a command."""
-    changed = sa.make_url(url).update_query_dict({"init_command": command})
-    return changed.render_as_string(hide_password=False)
 
 
 @pytest.mark.parametrize("after", [0, 10, 400, 1_500, 3_000, 10_000, 100_000, 300_000])
@@ -83,6 +78,14 @@ def test_a_table_that_is_cut_off_is_loaded_again_and_each_row_is_there_once(
         dc.load(data, proxy.url, table="rows", if_exists=if_exists, retries=2)  # type: ignore[arg-type]
     assert there(mariadb) == TABLE
     assert no_pauses == [0.5, 1.0]
+
+
+def test_an_upsert_that_is_cut_off_before_its_commit_changes_nothing(mariadb: str) -> None:
+    dc.load(BEFORE, mariadb, table="rows", if_exists="upsert")
+    # The last statement before it drops the staging table, which must not end the transaction.
+    with Proxy(mariadb, unanswered=b"DROP T") as proxy, pytest.raises(dc.SourceUnreachableError):
+        dc.load(TABLE, proxy.url, table="rows", if_exists="upsert")
+    assert there(mariadb) == BEFORE
 
 
 # A new table is there by a RENAME, the others' rows by a COMMIT.

@@ -14,11 +14,11 @@ from urllib.parse import unquote
 import fsspec
 import pyarrow as pa
 import pytest
-from bucket import Bucket
+from bucket import AzureBucket, Bucket
 
 import data_connector as dc
 from data_connector.locations import parse
-from data_connector.objects import created_by
+from data_connector.object_creation import options_to_create
 from data_connector.ranges import KeyRange
 
 TABLE = pa.table({"a": [1, 2], "b": ["x", "y"]})
@@ -92,7 +92,9 @@ def test_a_missing_object_is_an_error_at_once(tmp_path: Path) -> None:
             dc.fetch(f"s3://{tmp_path}/{name}")
 
 
-def test_of_two_loads_at_once_one_wins(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("scheme", ["s3", "az"])
+def test_of_two_loads_at_once_one_wins(tmp_path: Path, scheme: str) -> None:
+    url = f"{scheme}://{tmp_path}/rows.parquet"
     both_are_there = Barrier(2)
     schema = pa.schema([("writer", pa.int64())])
 
@@ -235,10 +237,8 @@ def test_a_file_system_too_old_to_create_exclusively_may_only_replace(
 
 
 def test_each_file_system_has_its_word_for_creating() -> None:
-    def like_s3fs(lpath: str, rpath: str, mode: str = "overwrite") -> None: ...
-    def like_adlfs(lpath: str, rpath: str, overwrite: bool = True) -> None: ...  # noqa: FBT001, FBT002
     def too_old(lpath: str, rpath: str) -> None: ...
 
-    assert created_by(like_s3fs) == {"mode": "create"}
-    assert created_by(like_adlfs) == {"overwrite": False}
-    assert created_by(too_old) == {}
+    assert options_to_create(Bucket.put_file) == {"mode": "create"}
+    assert options_to_create(AzureBucket.put_file) == {"overwrite": False}
+    assert options_to_create(too_old) == {}

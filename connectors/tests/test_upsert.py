@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -73,6 +74,73 @@ def test_the_same_upsert_again_changes_nothing(url: str) -> None:
     for _ in range(2):
         assert upsert(rows((1, 1.0), (2, 2.0)), url) == 2
         assert there(url) == {1: 1.0, 2: 2.0}
+
+
+def test_only_rows_that_change_are_written(postgresql: str, psql: Psql) -> None:
+    """The server gives a row another place and transaction whenever it writes it."""
+
+    def written() -> list[tuple[object, ...]]:
+        return psql(postgresql, "SELECT id, ctid::text, xmin::text FROM rows ORDER BY id")
+
+    psql(
+        postgresql,
+        "CREATE TABLE rows"
+        " (id bigint PRIMARY KEY, doc json, amount float, name text, paid numeric, at timestamptz)",
+    )
+    data = pa.table(
+        {
+            "id": [1, 2, 3],
+            "doc": ['{"a": 1}', "[]", None],
+            "amount": [0.0, float("nan"), None],
+            "name": ["a", "", None],
+            "paid": pa.array([1, 0, None], pa.decimal128(9, 2)),
+            "at": pa.array([0, 1, None], pa.timestamp("us", "UTC")),
+        }
+    )
+    upsert(data, postgresql, "id")
+    before = written()
+    assert upsert(data, postgresql, "id") == 3
+    assert written() == before
+    for column, other in {"doc": "{ }", "amount": -0.0, "name": None}.items():
+        place = data.schema.get_field_index(column)
+        values = pa.array([other, *data[column].to_pylist()[1:]], data[column].type)
+        data = data.set_column(place, column, values)
+        before = written()
+        assert upsert(data, postgresql, "id") == 3
+        after = written()
+        assert after[0] != before[0], column
+        assert after[1:] == before[1:], column
+    assert psql(postgresql, "SELECT doc::text, amount::text, name FROM rows WHERE id = 1") == [
+        ("{ }", "-0", None)
+    ]
+
+
+def test_the_same_upsert_again_leaves_a_file_as_it_is(tmp_path: Path) -> None:
+    file = tmp_path / "data.db"
+    declared = "id INTEGER PRIMARY KEY, name TEXT COLLATE NOCASE, amount REAL, paid DECIMAL(9, 2)"
+    with contextlib.closing(sqlite3.connect(file)) as connection:
+        connection.execute(f"CREATE TABLE rows ({declared})")
+        # By itself SQLite writes no page that stays the same, but those of an index.
+        connection.execute("CREATE INDEX by_name ON rows (name)")
+
+    def data(name: str | None) -> pa.Table:
+        return pa.table(
+            {
+                "id": [1, 2],
+                "name": pa.array([name, None], pa.string()),
+                "amount": [1.0, None],
+                "paid": pa.array([2, None], pa.decimal128(9, 2)),
+            }
+        )
+
+    upsert(data("a"), f"sqlite:///{file}", "id")
+    for name in ("a", "A", None):
+        upsert(data(name), f"sqlite:///{file}", "id")
+        before = file.read_bytes()
+        assert upsert(data(name), f"sqlite:///{file}", "id") == 2
+        assert file.read_bytes() == before
+        read = dc.fetch(f"sqlite:///{file}").read_all()
+        assert read["name"].to_pylist() == [name, None]
 
 
 @settings(

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import lightgbm
 import numpy as np
@@ -15,7 +13,7 @@ import onnxruntime
 import torch
 
 from fraud_ml.attribution import Attributor
-from fraud_ml.export import export_onnx
+from fraud_ml.export import to_onnx
 from fraud_ml.feature_spec import DEFAULT_SPEC
 from fraud_ml.features import compute_features, feature_matrix
 from fraud_ml.model import FraudNet
@@ -124,10 +122,8 @@ def _ours(net: FraudNet) -> Callable[[npt.NDArray[np.float32]], object]:
 def _in_onnx_runtime(net: FraudNet, n_threads: int) -> Callable[[npt.NDArray[np.float32]], object]:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = n_threads
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "net.onnx"
-        export_onnx(net, path)
-        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    content = to_onnx(net)
+    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     return lambda rows: session.run(None, {"features": rows})
 
 

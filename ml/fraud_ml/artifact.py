@@ -3,7 +3,8 @@
 =====================  ===========================================================================
 ``model.safetensors``  the weights
 ``model.json``         what :class:`Artifact` holds beside them
-``SHA256SUMS``         checksums of the other two, as ``sha256sum --check`` reads them
+``model.onnx``         the same net for ONNX Runtime, where it was exported
+``SHA256SUMS``         checksums of the others, as ``sha256sum --check`` reads them
 =====================  ===========================================================================
 
 There is no pickle in it: loading an artifact runs no code of its author.
@@ -27,10 +28,11 @@ from fraud_ml.feature_spec import FeatureSpec
 from fraud_ml.model import FraudNet, ModelConfig
 from fraud_ml.policy import DecisionPolicy
 
-FORMAT_VERSION = 3  # 1 had thresholds in place of the policy, 2 another net
+FORMAT_VERSION = 4  # 1 had thresholds in place of the policy, 2 another net, 3 no ONNX
 
 _WEIGHTS = "model.safetensors"
 _DESCRIPTION = "model.json"
+_ONNX = "model.onnx"
 _CHECKSUMS = "SHA256SUMS"
 
 
@@ -50,6 +52,8 @@ class Artifact:
     """What turns scores into decisions; None where nobody chose one."""
     lineage: Mapping[str, str] = field(default_factory=dict)
     """Where it comes from: commit, data, dates."""
+    onnx: bytes | None = field(default=None, repr=False)
+    """What :func:`fraud_ml.export.to_onnx` made of the net; None where nobody asked it to."""
 
     def __post_init__(self) -> None:
         n_features = len(self.net.categories)
@@ -93,6 +97,8 @@ def save_artifact(folder: Path, artifact: Artifact) -> None:
         _DESCRIPTION: f"{json.dumps(description, indent=2, allow_nan=False)}\n".encode(),
         _WEIGHTS: safetensors.torch.save(weights),
     }
+    if artifact.onnx is not None:
+        contents[_ONNX] = artifact.onnx
     for name, content in contents.items():
         (folder / name).write_bytes(content)
     sums = "".join(f"{_sha256(content)}  {name}\n" for name, content in contents.items())
@@ -121,12 +127,12 @@ def load_artifact(folder: Path) -> Artifact:
             " install the release that wrote it, or train again"
         )
     try:
-        return _build(description, contents[_WEIGHTS])
+        return _build(description, contents[_WEIGHTS], contents.get(_ONNX))
     except (ValueError, KeyError, TypeError, RuntimeError, safetensors.SafetensorError) as error:
         raise ArtifactError(f"{where} and {_WEIGHTS} do not fit together: {error}") from error
 
 
-def _build(description: dict[str, Any], weights: bytes) -> Artifact:
+def _build(description: dict[str, Any], weights: bytes, onnx: bytes | None) -> Artifact:
     spec = FeatureSpec.from_json(description["spec"])
     if list(spec.names) != description["feature_names"]:
         raise ValueError(f"feature_names are not the spec's: {description['feature_names']}")
@@ -142,24 +148,28 @@ def _build(description: dict[str, Any], weights: bytes) -> Artifact:
         metrics=description["metrics"],
         policy=None if policy is None else DecisionPolicy.from_json(policy),
         lineage=description["lineage"],
+        onnx=onnx,
     )
 
 
 def _verified_contents(folder: Path) -> dict[str, bytes]:
-    """The bytes of the two files, read once, so that what is verified is what is used."""
+    """The bytes of the files, read once, so that what is verified is what is used."""
+    if not (folder / _CHECKSUMS).is_file():
+        raise _missing(folder / _CHECKSUMS)
     names = {_WEIGHTS, _DESCRIPTION, _CHECKSUMS}
-    for name in sorted(names):
-        if not (folder / name).is_file():
-            raise ArtifactError(f"{folder / name} is missing; fetch or save the artifact again")
+    expected = _read_checksums(folder / _CHECKSUMS)
+    if _ONNX in expected:
+        names.add(_ONNX)
     extra = sorted(path.name for path in folder.iterdir() if path.name not in names)
     if extra:
         raise ArtifactError(
             f"{folder / extra[0]} does not belong to an artifact; an artifact is exactly"
             f" {', '.join(sorted(names))}"
         )
-    expected = _read_checksums(folder / _CHECKSUMS)
     contents = {}
-    for name in (_DESCRIPTION, _WEIGHTS):
+    for name in sorted(names - {_CHECKSUMS}):
+        if not (folder / name).is_file():
+            raise _missing(folder / name)
         contents[name] = (folder / name).read_bytes()
         if _sha256(contents[name]) != expected.get(name):
             raise ArtifactError(
@@ -167,6 +177,10 @@ def _verified_contents(folder: Path) -> dict[str, bytes]:
                 " fetch or save the artifact again"
             )
     return contents
+
+
+def _missing(path: Path) -> ArtifactError:
+    return ArtifactError(f"{path} is missing; fetch or save the artifact again")
 
 
 def _read_checksums(path: Path) -> dict[str, str]:

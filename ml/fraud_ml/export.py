@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 from torch import Tensor, nn
@@ -31,11 +32,12 @@ def export_program(net: FraudNet) -> torch.export.ExportedProgram:
     return torch.export.export(scores, (example,), dynamic_shapes=rows, strict=False)
 
 
-def export_onnx(net: FraudNet, path: Path) -> None:
-    """Write ``net`` to ``path`` as ONNX, its weights inside.
+def to_onnx(net: FraudNet) -> bytes:
+    """``net`` as the content of an ONNX file, its weights inside.
 
     Its input is ``features``, float32 of shape ``(rows, F)``, NaN where missing; its output
-    ``scores``, float32 of shape ``(rows,)``. Needs the packages onnx and onnxscript.
+    ``scores``, float32 of shape ``(rows,)``. Needs the packages onnx and onnxscript, and some
+    seconds.
     """
     with warnings.catch_warnings():
         # torch copies a class of its own that it deprecates.
@@ -49,4 +51,7 @@ def export_onnx(net: FraudNet, path: Path) -> None:
             verbose=False,
         )
     assert program is not None  # noqa: S101 - only the old exporter returns None
-    program.save(path)
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "net.onnx")
+        program.save(path)
+        return path.read_bytes()

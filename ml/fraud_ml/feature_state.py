@@ -85,20 +85,8 @@ class FeatureState:
             DataError: a column that the spec reads is missing, shorter than others, or has a
                 value that cannot be. The state is then what it was before.
         """
-        _column_values.check_columns(self.spec, transactions)
-        columns = {name: _column(transactions, name) for name in self._needs}
+        columns, time, amount, rows = self._checked(transactions)
         ids = columns["transaction_id"]
-        _check_lengths({name: transactions[name] for name in self.spec.columns} | columns, len(ids))
-        for name in _ALWAYS:
-            if None in columns[name]:
-                raise DataError(f"column {name!r} has nulls; it must have none")
-        time, amount = _times(columns["timestamp"]), _amounts(columns["amount"])
-        rows = np.empty((len(ids), len(self.spec.features)))
-        for number, row_feature in self._row_features:
-            rows[:, number] = row_values(row_feature.value, time, amount)
-        for number, feature in self._column_features:
-            values = transactions[feature.column]
-            rows[:, number] = _column_values.column_of_values(values, feature)
         instants = time // self._resolution
         places: list[list[Any]] = []
         for kind in self._kinds:
@@ -111,6 +99,20 @@ class FeatureState:
                 self._index.remember(transaction, now, tuple(place))
         return rows
 
+    def without_history(self, transactions: Mapping[str, Column]) -> npt.NDArray[np.float64]:
+        """What :meth:`update` would return if there were no past, and changes nothing: ``(B, F)``.
+
+        Features of windows are NaN: not what a key's first transaction would have, but missing.
+
+        Args:
+            transactions: as :meth:`update` takes them.
+
+        Raises:
+            DataError: as from :meth:`update`.
+        """
+        rows: Floats = self._checked(transactions)[-1]
+        return rows
+
     def update_table(self, transactions: pa.Table) -> pa.Table:
         """What :func:`~fraud_ml.features.compute_features` returns, of a table in its form."""
         columns = {
@@ -121,6 +123,29 @@ class FeatureState:
         }
         features = self.update(columns)
         return pa.table(dict(zip(self.spec.names, features.T.copy(), strict=True)))
+
+    def _checked(
+        self, transactions: Mapping[str, Column]
+    ) -> tuple[dict[str, list[Any]], Ints, Floats, Floats]:
+        """The columns that keys need, times, amounts, and rows with the features that have no past.
+
+        All others are NaN. Raises :class:`DataError` where something is wrong.
+        """
+        _column_values.check_columns(self.spec, transactions)
+        columns = {name: _column(transactions, name) for name in self._needs}
+        n_rows = len(columns["transaction_id"])
+        _check_lengths({name: transactions[name] for name in self.spec.columns} | columns, n_rows)
+        for name in _ALWAYS:
+            if None in columns[name]:
+                raise DataError(f"column {name!r} has nulls; it must have none")
+        time, amount = _times(columns["timestamp"]), _amounts(columns["amount"])
+        rows = np.full((n_rows, len(self.spec.features)), np.nan)
+        for number, row_feature in self._row_features:
+            rows[:, number] = row_values(row_feature.value, time, amount)
+        for number, feature in self._column_features:
+            values = transactions[feature.column]
+            rows[:, number] = _column_values.column_of_values(values, feature)
+        return columns, time, amount, rows
 
     def apply_labels(self, labels: pa.Table) -> int:
         """Take in ``labels`` (the columns as in ``compute_features``); how many were of use.

@@ -13,8 +13,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fraud_ml import _columns
+from fraud_ml._columns import MAX_AMOUNT, MAX_NUMBER
 from fraud_ml.errors import DataError
 from fraud_ml.feature_spec import DEFAULT_LABEL_DELAY, DEFAULT_SPEC, FeatureSpec
+
+__all__ = [
+    "LABEL_COLUMNS",
+    "MAX_AMOUNT",
+    "MAX_NUMBER",
+    "TRANSACTION_COLUMNS",
+    "label_schema",
+    "normalise_labels",
+    "normalise_transactions",
+    "transaction_columns",
+    "transaction_schema",
+]
 
 TRANSACTION_COLUMNS = ("transaction_id", "timestamp", "customer_id", "amount")
 """What every transaction has; a spec may read more."""

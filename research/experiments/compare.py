@@ -14,12 +14,13 @@ import numpy as np
 import numpy.typing as npt
 from rich.console import Console
 
-from batch_proc.command import fraud_home, run
+from batch_proc.errors import SHOWN
 from batch_proc.fold import Days, Fold, make_folds
 from batch_proc.history import History
 from batch_proc.inputs import read_history
 from batch_proc.measures import write_whole
 from batch_proc.progress import Stages
+from data_connector.command import fraud_home, run
 from experiments import protocol
 from experiments.compare_options import CompareOptions, parse_compare_options
 from experiments.contenders import CONTENDERS, Contender, Settings
@@ -167,4 +168,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(run(main))
+    sys.exit(run(main, shown=SHOWN))

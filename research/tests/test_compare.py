@@ -10,10 +10,11 @@ import pyarrow as pa
 import pytest
 from rich.console import Console
 
-from batch_proc.command import run
 from batch_proc.data_options import DataOptions
+from batch_proc.errors import SHOWN
 from batch_proc.fold import Days, Fold, Rows
 from batch_proc.history import History
+from data_connector.command import run
 from experiments import compare, protocol
 from experiments.contenders import CONTENDERS, OURS, Contender
 from experiments.picture import draw
@@ -176,7 +177,7 @@ def test_the_command_compares_all_and_writes_what_it_is_asked_for(
     numbers = tmp_path / "numbers.json"
     arguments = ["--quick", "--train-start", "2018-06-20", "--json", str(numbers)]
     monkeypatch.setattr("sys.argv", ["compare", *arguments])
-    assert run(compare.main) == 0
+    assert run(compare.main, shown=SHOWN) == 0
     found = {row["name"]: row for row in json.loads(numbers.read_text())}
     assert {"ap", "auc", "cp100", "ap_over_oracle", "cp100_over_oracle"} <= set(found)
     assert set(found["ap"]) == {"name", "value", "unit", "peer", "ratio"}

@@ -1,69 +1,240 @@
-"""Scores features with a stored model, in this process: what every server of ours calls."""
+"""Scores transactions with a model: all that a server of ours does, without a server.
+
+A program can call it in its own process; TorchServe does so through
+:mod:`fraud_detect.handler`.
+"""
 
 from __future__ import annotations
 
-from pathlib import Path
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 import torch
+from msgspec import UNSET
 
-from fraud_ml.artifact import Artifact, load_artifact
+from fraud_detect import answers
+from fraud_detect.answers import (
+    ARROW,
+    JSON,
+    Contribution,
+    Error,
+    Explanation,
+    Many,
+    Model,
+    One,
+    Reason,
+    Refused,
+    Scored,
+)
+from fraud_detect.arrow_format import ArrowFormat
+from fraud_detect.errors import RequestError
+from fraud_detect.online_state import OnlineState
+from fraud_detect.runtime import score_function
+from fraud_detect.transactions import Columns, Request, TransactionFormat
+from fraud_ml.artifact import Artifact
+from fraud_ml.attribution import Attributor
+from fraud_ml.policy import Decision
+from fraud_ml.reasons import Explainer
+
+_DECISIONS = tuple(decision.name.lower() for decision in Decision)
+_OK = 200
+_BAD_REQUEST = 400
 
 
-class FeatureMismatchError(ValueError):
-    """The features given are not those that the model was trained on."""
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What one caller sent."""
+
+    body: bytes | bytearray
+    content_type: str = JSON
+    explain: bool = False
+    """Answer with the contributions of all features."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one caller gets."""
+
+    status: int
+    """Of HTTP."""
+    body: bytes
+    content_type: str = JSON
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredBatch:
+    """What was scored in one pass, B transactions of all callers: for those who watch."""
+
+    columns: Columns
+    features: npt.NDArray[np.float32]
+    """Shape ``(B, F)``."""
+    scores: npt.NDArray[np.float32]
+    """Shape ``(B,)``."""
+    decisions: Sequence[str | None]
+    degraded: bool
+
+
+Watcher = Callable[[ScoredBatch], None]
 
 
 class Scorer:
-    """A model in memory, ready to score.
+    """A model with the state of its features, ready to score."""
 
-    It takes features by name and refuses others, so that a model cannot be fed another
-    model's features without anybody noticing.
-    """
-
-    def __init__(self, artifact: Artifact) -> None:
-        self._artifact = artifact
-
-    @classmethod
-    def from_folder(cls, folder: Path) -> Scorer:
-        """The scorer of the model artifact in `folder`.
-
-        Raises:
-            ArtifactError: the artifact is damaged, incomplete or of another version.
-        """
-        return cls(load_artifact(folder))
-
-    @property
-    def feature_names(self) -> tuple[str, ...]:
-        """The columns that `score` takes."""
-        return self._artifact.spec.names
-
-    def score(self, features: pa.Table) -> npt.NDArray[np.float32]:
-        """The probability of fraud of each row, shape (N,), 0 to 1.
+    def __init__(
+        self, artifact: Artifact, state: OnlineState, *, name: str, version: int, threads: int = 1
+    ) -> None:
+        """Prepares a model.
 
         Args:
-            features: N rows; columns in any order, without nulls.
-
-        Raises:
-            FeatureMismatchError: a column is missing, unknown, or has a null.
+            artifact: the model.
+            state: of the artifact's features.
+            name: of the model, for answers.
+            version: of it.
+            threads: for scoring.
         """
-        names = self.feature_names
-        missing = sorted(set(names) - set(features.column_names))
-        unknown = sorted(set(features.column_names) - set(names))
-        if missing or unknown:
-            raise FeatureMismatchError(
-                f"the model takes {', '.join(names)}; {missing=}, {unknown=}:"
-                " compute features with the spec in the model's artifact"
+        self.artifact = artifact
+        self.state = state
+        self._model = Model(name, version)
+        self._format = TransactionFormat(artifact.spec)
+        self._score = score_function(artifact, threads=threads)
+        self._explainer = Explainer(artifact.net, artifact.spec)
+        self._attributor = Attributor(artifact.net)
+        self._arrow = ArrowFormat(artifact.spec)
+        self.watchers: list[Watcher] = []
+        """Called with each batch after it was scored, before it is answered: they must be quick."""
+
+    def warm_up(self) -> None:
+        """Scores rows of nothing, that change nothing, so that the first payment need not wait."""
+        rows = np.full((2, len(self.artifact.spec.names)), np.nan, dtype=np.float32)
+        self._score(rows)
+
+    def answer(self, calls: Sequence[Call]) -> list[Answer]:
+        """The answers to calls, whose transactions are scored in one pass, in this order."""
+        requests = [self._read(call) for call in calls]
+        found = iter(self._score_all([r for r in requests if isinstance(r, Request)]))
+        return [
+            Answer(request.status, answers.encode(Error(str(request))))
+            if isinstance(request, RequestError)
+            else self._answer(request, next(found), call)
+            for call, request in zip(calls, requests, strict=True)
+        ]
+
+    def _read(self, call: Call) -> Request | RequestError:
+        try:
+            if call.content_type == ARROW:
+                return self._arrow.read(call.body)
+            return self._format.read(call.body)
+        except RequestError as error:
+            return error
+
+    def _score_all(self, requests: Sequence[Request]) -> Iterator[ScoredBatch]:
+        """Of each request, what became of its valid transactions."""
+        columns = _joined([request.columns for request in requests], self._format.columns)
+        if not columns["transaction_id"]:
+            nothing = np.zeros(0, dtype=np.float32)
+            yield from (
+                ScoredBatch(columns, nothing, nothing, (), degraded=False) for _ in requests
             )
-        incomplete = [name for name in names if features.column(name).null_count]
-        if incomplete:
-            raise FeatureMismatchError(f"features must have values, nulls in {incomplete}")
-        columns = [features.column(name).to_numpy() for name in names]
-        matrix = np.stack(columns, axis=1).astype(np.float32)  # (N, F)
-        with torch.inference_mode():
-            score: npt.NDArray[np.float32] = self._artifact.net.score(
-                torch.from_numpy(matrix)
-            ).numpy()
-        return score
+            return
+        features = self.state.count(columns)
+        rows = features.rows.astype(np.float32)
+        scores = self._score(rows)
+        decisions = self._decide(scores, columns["amount"])
+        for watch in self.watchers:
+            watch(ScoredBatch(columns, rows, scores, decisions, features.degraded))
+        start = 0
+        for request in requests:
+            stop = start + len(request.columns["transaction_id"])
+            part = slice(start, stop)
+            yield ScoredBatch(
+                request.columns, rows[part], scores[part], decisions[part], features.degraded
+            )
+            start = stop
+
+    def _decide(
+        self, scores: npt.NDArray[np.float32], amounts: Sequence[float]
+    ) -> list[str | None]:
+        policy = self.artifact.policy
+        if policy is None:
+            return [None] * len(scores)
+        decided = policy.decide(scores.astype(np.float64), np.array(amounts, dtype=np.float64))
+        return [_DECISIONS[decision] for decision in decided.tolist()]
+
+    def _reasons(self, batch: ScoredBatch) -> list[list[Reason]]:
+        transactions = [
+            dict(zip(batch.columns, values, strict=True))
+            for values in zip(*batch.columns.values(), strict=True)
+        ]
+        return [
+            [
+                Reason(
+                    feature=why.feature,
+                    value=_or_none(why.value),
+                    contribution=why.contribution,
+                    text=why.text,
+                )
+                for why in found
+            ]
+            for found in self._explainer.explain(batch.features, transactions)
+        ]
+
+    def _explanations(self, batch: ScoredBatch) -> list[Explanation]:
+        found = self._attributor.attribute(torch.from_numpy(batch.features))
+        names = self.artifact.spec.names
+        return [
+            Explanation(
+                baseline=found.baseline,
+                log_odds=log_odds,
+                features={
+                    name: Contribution(_or_none(value), contribution)
+                    for name, value, contribution in zip(names, values, parts, strict=True)
+                },
+            )
+            for log_odds, values, parts in zip(
+                found.logits.tolist(),
+                batch.features.tolist(),
+                found.contributions.tolist(),
+                strict=True,
+            )
+        ]
+
+    def _answer(self, request: Request, batch: ScoredBatch, call: Call) -> Answer:
+        if call.content_type == ARROW:
+            return Answer(_OK, self._arrow.write(request, batch.scores, batch.decisions), ARROW)
+        valid = iter(self._listed(request, batch, explain=call.explain))
+        if request.is_single:
+            (invalid,) = request.errors
+            if invalid is not None:
+                return Answer(_BAD_REQUEST, answers.encode(Error(invalid.error)))
+            return Answer(_OK, answers.encode(One.of(next(valid), self._model)))
+        listed = [
+            next(valid) if wrong is None else Refused(wrong.transaction_id, wrong.error)
+            for wrong in request.errors
+        ]
+        return Answer(_OK, answers.encode(Many(listed, self._model)))
+
+    def _listed(self, request: Request, batch: ScoredBatch, *, explain: bool) -> list[Scored]:
+        """The answers to a request's valid transactions."""
+        ids, scores = batch.columns["transaction_id"], batch.scores.tolist()
+        none: Sequence[Any] = [UNSET] * len(ids)
+        reasons = self._reasons(batch) if request.reasons and ids else none
+        explanations = self._explanations(batch) if explain and ids else none
+        degraded = True if batch.degraded else UNSET
+        return [
+            Scored(*one, degraded)
+            for one in zip(ids, scores, batch.decisions, reasons, explanations, strict=True)
+        ]
+
+
+def _joined(parts: Sequence[Columns], names: Sequence[str]) -> Columns:
+    if len(parts) == 1:
+        return parts[0]
+    return {name: [value for part in parts for value in part[name]] for name in names}
+
+
+def _or_none(value: float) -> float | None:
+    return None if math.isnan(value) else value

@@ -1,8 +1,7 @@
 """`pytest_test`: one pytest file, one target."""
 
 load("@rules_python//python:py_test.bzl", "py_test")
-
-_JAVA = "@bazel_tools//tools/jdk:current_java_runtime"
+load("//tools/java:defs.bzl", "JAVA", "JAVA_ENV")
 
 def pytest_test(name, deps = [], data = [], args = [], env = {}, toolchains = [], java = False, **kwargs):
     """Declares a test for the pytest file `<name>.py`.
@@ -21,9 +20,9 @@ def pytest_test(name, deps = [], data = [], args = [], env = {}, toolchains = []
         **kwargs: passed to `py_test`.
     """
     if java:
-        data = data + [_JAVA]
-        env = env | {"JAVA_HOME": "$(JAVABASE)"}
-        toolchains = toolchains + [_JAVA]
+        data = data + [JAVA]
+        env = env | JAVA_ENV
+        toolchains = toolchains + [JAVA]
     py_test(
         name = name,
         srcs = [

@@ -14,6 +14,23 @@ py_library(
     imports = ["."],
     visibility = ["//visibility:public"],
 )
+
+# For `target_compatible_with`: what needs the server is skipped where it is missing.
+constraint_setting(
+    name = "server",
+    default_constraint_value = ":%s",
+)
+
+constraint_value(
+    name = "there",
+    constraint_setting = ":server",
+    visibility = ["//visibility:public"],
+)
+
+constraint_value(
+    name = "missing",
+    constraint_setting = ":server",
+)
 """
 
 # What the script imports, so that a change of these unpacks anew.
@@ -37,11 +54,12 @@ def _mariadb_repository_impl(rctx):
     )
     if done.return_code:
         fail(done.stderr)
-    if rctx.path("mariadb_programs/missing").exists:
+    missing = rctx.path("mariadb_programs/missing").exists
+    if missing:
         # buildifier: disable=print
         print(rctx.read("mariadb_programs/missing").strip())
     rctx.file("mariadb_programs/__init__.py", "\"\"\"MariaDB's server; see tools/servers/mariadb.py.\"\"\"\n")
-    rctx.file("BUILD.bazel", _BUILD)
+    rctx.file("BUILD.bazel", _BUILD % ("missing" if missing else "there"))
 
 mariadb_repository = repository_rule(
     doc = "MariaDB's server, or the reason why there is none on this machine.",

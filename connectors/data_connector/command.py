@@ -1,4 +1,4 @@
-"""What every command of this project does around its work: folders, signals, exit codes."""
+"""What every command of this repository does around its work: folders, signals, exit codes."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from batch_proc.errors import UsageError
 from data_connector.errors import ConnectorError
-from fraud_ml.errors import ArtifactError, DataError
 
 DONE, FAILED, WRONG_USAGE = 0, 1, 2
+
+
+class UsageError(Exception):
+    """An option, or a file that an option names, cannot be used; the exit code is 2."""
 
 
 def fraud_home() -> Path:
@@ -25,22 +27,25 @@ def fraud_home() -> Path:
     return Path(os.environ.get("BUILD_WORKSPACE_DIRECTORY", ".")).absolute() / ".fraud"
 
 
-def run(command: Callable[[], None]) -> int:
+def run(command: Callable[[], None], *, shown: tuple[type[Exception], ...] = ()) -> int:
     """The exit code of `command`: 0 done, 1 failed, 2 wrong usage.
 
     Errors that tell the user what to do are shown as one message. Any other exception is a bug
     of ours and keeps its traceback.
+
+    Args:
+        command: what to do.
+        shown: errors that tell it, beside those of this library and of the operating system.
     """
     # `bazel run` starts programs in a folder of its own; paths are relative to the user's.
     os.chdir(os.environ.get("BUILD_WORKING_DIRECTORY", "."))
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # clean up as after Ctrl-C
+    expected: tuple[type[Exception], ...] = (ConnectorError, OSError, *shown)
     try:
         command()
     except UsageError as error:
         return _say(f"error: {error}", WRONG_USAGE)
-    except (ArtifactError, ConnectorError, DataError) as error:
-        return _say(f"error: {error}", FAILED)
-    except OSError as error:
+    except expected as error:
         return _say(f"error: {error}", FAILED)
     except KeyboardInterrupt:
         return _say("interrupted: what was not finished has been removed", FAILED)

@@ -1,4 +1,4 @@
-"""MariaDB runs where it could be unpacked; elsewhere it is told why not."""
+"""Where MariaDB cannot be unpacked, its tests are told why."""
 
 from __future__ import annotations
 
@@ -7,23 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tools.servers.mariadb import MariadbMissingError, mariadb_running, programs
+from tools.servers.mariadb import MariadbMissingError, programs
 from tools.servers.unpack_mariadb import main
-
-
-def test_a_server_starts_and_starts_again_after_it_was_killed() -> None:
-    try:
-        programs()
-    except MariadbMissingError as missing:
-        pytest.skip(str(missing))
-    with mariadb_running("s3cr3t") as server:
-        socket = Path(str(server.url.query["unix_socket"]))
-        assert socket.is_socket()
-        server.kill()
-        with pytest.raises(RuntimeError, match="does not run"):
-            server.kill()
-        server.start()
-    assert not socket.parent.exists()
 
 
 def test_without_debian_s_tools_it_is_told_what_is_missing(

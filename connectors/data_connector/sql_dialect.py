@@ -1,8 +1,8 @@
-"""What differs from database to database: a new one is a `Dialect` plus nothing."""
+"""What a SQL database is to this library: its dialect, and the values that its driver yields."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
@@ -114,7 +114,10 @@ class Dialect(Protocol):
         """Raise the upsert's `lacks_key` if no unique index is on exactly its key."""
 
     def merge(self, connection: sa.Connection, upsert: Upsert) -> None:
-        """Bring the staged rows into the table, and drop the staging table."""
+        """Bring the staged rows into the table, and drop the staging table.
+
+        A row that is there as given already, byte for byte, is not written.
+        """
 
     def insert(
         self,
@@ -154,7 +157,7 @@ class TransactionalDialect:
     def check_key(self, connection: sa.Connection, upsert: Upsert) -> None:
         """Let the database plan the merge."""
         try:
-            execute(connection, f"EXPLAIN {upsert.on_conflict}").close()
+            execute(connection, f"EXPLAIN {upsert.on_conflict(self.differ)}").close()
         except sa.exc.DBAPIError as error:
             if error.orig is not None and self.lacks_key(error.orig):
                 raise upsert.lacks_key() from None
@@ -164,10 +167,28 @@ class TransactionalDialect:
         """Whether the driver's error says that no unique index is on the columns of ON CONFLICT."""
         raise NotImplementedError
 
+    def differ(self, there: Sequence[str], given: Sequence[str]) -> str:
+        """A condition that holds unless all columns `there` hold exactly what is `given`.
+
+        NULL and NULL are the same, and what merely counts as equal to the database is not.
+        """
+        raise NotImplementedError
+
     def merge(self, connection: sa.Connection, upsert: Upsert) -> None:
         """By ON CONFLICT."""
-        execute(connection, upsert.on_conflict).close()
+        execute(connection, upsert.on_conflict(self.differ)).close()
         execute(connection, f"DROP TABLE {upsert.staging}")
+
+
+def misfit(
+    convert: Callable[[Values, pa.DataType], pa.Array], value: Values, kind: pa.DataType
+) -> str | None:
+    """Why the only one of `value` does not fit `kind`; None if it does."""
+    try:
+        convert(value, kind)
+    except MISFITS as error:
+        return str(error).splitlines()[0] if str(error) else type(error).__name__
+    return None
 
 
 def undescribed(name: str, declared: str) -> pa.Field:

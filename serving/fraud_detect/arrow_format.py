@@ -1,0 +1,197 @@
+"""Transactions and answers as Arrow IPC streams: for bulk, which JSON slows down."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from fraud_detect.errors import RequestError
+from fraud_detect.transactions import (
+    LONGEST_TEXT,
+    MAX_AHEAD,
+    MAX_TRANSACTIONS,
+    Invalid,
+    Request,
+)
+from fraud_ml.feature_spec import FeatureSpec
+from fraud_ml.transactions import MAX_AMOUNT, MAX_NUMBER, transaction_columns
+
+_TIME = pa.timestamp("us", tz="UTC")
+
+Scores = npt.NDArray[np.float32]
+
+
+class ArrowFormat:
+    """Reads transactions of one spec, and writes what became of them."""
+
+    def __init__(self, spec: FeatureSpec, *, now: Callable[[], float] = time.time) -> None:
+        """Prepares to read.
+
+        Args:
+            spec: says which columns there are.
+            now: seconds since 1970-01-01 UTC.
+        """
+        self.columns = transaction_columns(spec)
+        self._numbers = spec.numbers
+        self._now = now
+
+    def read(self, body: bytes | bytearray) -> Request:
+        """The request in ``body``, a stream whose schema has the columns; more are ignored.
+
+        Raises:
+            RequestError: it is no such stream, or has no transaction or too many.
+        """
+        table = self._table(body)
+        if not 0 < table.num_rows <= MAX_TRANSACTIONS:
+            raise RequestError(
+                413 if table.num_rows else 400,
+                f"a request has 1 to {MAX_TRANSACTIONS:,} transactions, this has"
+                f" {table.num_rows:,}",
+            )
+        errors = self._errors(table)
+        ids = table["transaction_id"].to_pylist()
+        if any(errors):
+            valid = pa.array([error is None for error in errors])
+            table = table.filter(valid)
+        return Request(
+            columns={
+                name: _values(
+                    table["timestamp"].cast(pa.int64()) if name == "timestamp" else column
+                )
+                for name, column in zip(table.column_names, table.itercolumns(), strict=True)
+            },
+            errors=tuple(
+                None if error is None else Invalid(name, error)
+                for name, error in zip(ids, errors, strict=True)
+            ),
+            is_single=False,
+            reasons=False,
+        )
+
+    def write(self, request: Request, scores: Scores, decisions: Sequence[str | None]) -> bytes:
+        """The answer: ``transaction_id``, ``score``, ``decision``, ``error``, in order.
+
+        Args:
+            request: what was asked.
+            scores: of its valid transactions.
+            decisions: of the same.
+        """
+        valid = iter(
+            zip(request.columns["transaction_id"], scores.tolist(), decisions, strict=True)
+        )
+        rows = [
+            (*next(valid), None)
+            if wrong is None
+            else (wrong.transaction_id, None, None, wrong.error)
+            for wrong in request.errors
+        ]
+        ids, score, decision, error = zip(*rows, strict=True)
+        batch = pa.record_batch(
+            {
+                "transaction_id": pa.array(ids),
+                "score": pa.array(score, pa.float32()),
+                "decision": pa.array(decision, pa.string()),
+                "error": pa.array(error, pa.string()),
+            }
+        )
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, batch.schema) as writer:
+            writer.write_batch(batch)
+        content: bytes = sink.getvalue().to_pybytes()
+        return content
+
+    def _table(self, body: bytes | bytearray) -> pa.Table:
+        """The columns that the spec reads, typed."""
+        try:
+            with pa.ipc.open_stream(pa.py_buffer(body)) as reader:
+                missing = [name for name in self.columns if name not in reader.schema.names]
+                if missing:
+                    raise RequestError(400, f"the Arrow stream lacks columns: {', '.join(missing)}")
+                table = _read_some(reader)
+            table.validate(full=True)
+            return pa.table({name: self._typed(table, name) for name in self.columns})
+        except (pa.ArrowException, OSError, ValueError, TypeError, KeyError) as error:
+            if isinstance(error, RequestError):
+                raise
+            raise RequestError(400, f"not an Arrow stream of transactions: {error}") from None
+
+    def _typed(self, table: pa.Table, name: str) -> pa.ChunkedArray:
+        column = table[name]
+        kind = column.type
+        if name == "timestamp":
+            if pa.types.is_int64(kind):
+                return column.cast(_TIME)
+            if pa.types.is_timestamp(kind) and kind.tz is not None:
+                return column.cast(_TIME)
+            raise RequestError(400, f"column 'timestamp' must have a time zone, got {kind}")
+        if name in self._numbers:
+            return column.cast(pa.float64())
+        if pa.types.is_dictionary(kind):
+            column = column.cast(kind.value_type)
+            kind = kind.value_type
+        if pa.types.is_integer(kind):
+            return column.cast(pa.int64())
+        if (
+            pa.types.is_string(kind)
+            or pa.types.is_large_string(kind)
+            or pa.types.is_string_view(kind)
+        ):
+            return column.cast(pa.string())
+        if pa.types.is_boolean(kind):
+            return column
+        raise RequestError(400, f"column {name!r} must be text or whole numbers, got {kind}")
+
+    def _errors(self, table: pa.Table) -> list[str | None]:
+        """What is wrong with each row."""
+        errors: list[str | None] = [None] * table.num_rows
+        latest = int((self._now() + MAX_AHEAD.total_seconds()) * 1e6)
+        checks = [
+            (pc.is_null(table[name]), f"`{name}` is null")
+            for name in ("transaction_id", "timestamp", "amount")
+        ]
+        checks += [
+            (pc.greater(pc.utf8_length(table[name]), LONGEST_TEXT), f"`{name}` is too long")
+            for name in self.columns
+            if pa.types.is_string(table[name].type)
+        ]
+        for name in sorted(self._numbers - {"amount"}):
+            wrong = pc.invert(pc.less_equal(pc.abs(table[name]), MAX_NUMBER))
+            checks.append((wrong, f"`{name}` is not finite"))
+        amount = table["amount"]
+        within = pc.and_(pc.greater_equal(amount, 0), pc.less_equal(amount, MAX_AMOUNT))
+        checks.append((pc.invert(within), f"`amount` must be from 0 to {MAX_AMOUNT:g}"))
+        ahead = pc.greater(table["timestamp"].cast(pa.int64()), latest)
+        checks.append((ahead, f"`timestamp` is over {MAX_AHEAD} ahead of this service's clock"))
+        for wrong, message in checks:
+            for row in np.flatnonzero(wrong.fill_null(fill_value=False).to_numpy()):
+                errors[row] = errors[row] or message
+        return errors
+
+
+def _read_some(reader: pa.RecordBatchStreamReader) -> pa.Table:
+    """All batches, unless they have more rows than a request may: then enough to tell."""
+    batches, n_rows = [], 0
+    for batch in reader:
+        batches.append(batch)
+        n_rows += batch.num_rows
+        if n_rows > MAX_TRANSACTIONS:
+            break
+    return pa.Table.from_batches(batches, reader.schema)
+
+
+def _values(column: pa.ChunkedArray) -> list[Any]:
+    if (
+        column.null_count
+        or not pa.types.is_primitive(column.type)
+        or pa.types.is_boolean(column.type)
+    ):
+        values: list[Any] = column.to_pylist()
+        return values
+    plain: list[Any] = column.to_numpy().tolist()
+    return plain

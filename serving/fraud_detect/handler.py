@@ -1,0 +1,57 @@
+"""What TorchServe calls: a batch of requests in, a batch of answers out.
+
+The work is :class:`~fraud_detect.scorer.Scorer`'s. Where the worker finds model and state, the
+launcher says in the environment (:mod:`fraud_detect.worker_settings`).
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from fraud_detect import torchserve_codec
+from fraud_detect.answers import ARROW, JSON
+from fraud_detect.scorer import Call, Scorer
+from fraud_detect.worker_settings import WorkerSettings
+
+
+class FraudHandler:
+    """One worker."""
+
+    def __init__(self) -> None:
+        self.initialized = False
+        self._scorer: Scorer
+
+    def initialize(self, context: Any) -> None:
+        """Loads the version of the model that the archive names, and the latest state."""
+        # TorchServe writes a line for every batch at INFO, which its frontend reads and parses.
+        logging.getLogger().setLevel(logging.WARNING)
+        torchserve_codec.read_in_large_pieces()
+        version = context.manifest["model"]["modelVersion"]
+        self._scorer = WorkerSettings.from_environment().scorer(version)
+        self._scorer.warm_up()
+        self.initialized = True
+
+    def handle(self, data: list[dict[str, Any]], context: Any) -> list[bytes]:
+        """The answers to ``data``, in its order; each has its own HTTP status."""
+        calls = [
+            Call(
+                body=parts.get("body") or parts.get("data") or b"",
+                content_type=_content_type(context, number),
+                explain=context.get_request_header(number, "explain") == "True",
+            )
+            for number, parts in enumerate(data)
+        ]
+        found = self._scorer.answer(calls)
+        for number, answer in enumerate(found):
+            context.set_response_status(answer.status, idx=number)
+            context.set_response_content_type(number, answer.content_type)
+        return [answer.body for answer in found]
+
+
+def _content_type(context: Any, number: int) -> str:
+    """Arrow where the caller says so; all else is taken for JSON."""
+    headers = context.get_all_request_header(number)
+    part = headers.get("body") or headers.get("data") or {}
+    said = part.get("content-type", "")
+    return ARROW if said.partition(";")[0].strip().lower() == ARROW else JSON

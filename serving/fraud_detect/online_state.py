@@ -1,0 +1,110 @@
+"""The feature state of a process that scores: a replica, in step with the others by a journal.
+
+Transactions are appended to the journal first, and counted when the journal has them: what was
+answered is never lost to a killed process, and all processes count in one order.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from data_connector import ConnectorError, Journal, JournalTrimmedError
+from fraud_detect import journal_entries
+from fraud_detect.journal_entries import Transactions
+from fraud_detect.replica import Floats, Replica
+from fraud_detect.snapshots import Snapshots
+
+RETRY_AFTER = 1.0
+"""Seconds that a journal that failed is left alone."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """What a model takes, of B transactions."""
+
+    rows: Floats
+    """Shape ``(B, F)``."""
+    degraded: bool
+    """They lack all history, because the journal could not be reached: what depends on it is NaN,
+    and the transactions do not count for later ones."""
+
+
+class OnlineState:
+    """Features of new transactions, which count for those of later ones."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        snapshots: Snapshots,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Loads the latest snapshot, and applies all that the journal has since.
+
+        Args:
+            journal: shared by all who score.
+            snapshots: of the spec's features.
+            clock: seconds.
+
+        Raises:
+            ConnectorError: the journal or the snapshots cannot be read.
+            ServingError: the snapshot is damaged.
+        """
+        self._journal = journal
+        self._snapshots = snapshots
+        self._clock = clock
+        self._down_until = -float("inf")
+        self._replica = snapshots.load()
+        self.catch_up()
+
+    @property
+    def replica(self) -> Replica:
+        """The state as of now; others read it between calls, and change nothing."""
+        return self._replica
+
+    def catch_up(self) -> None:
+        """Applies what others have appended."""
+        while entries := self._since():
+            for entry in entries:
+                self._replica.apply(entry.position, entry.value)
+
+    def count(self, columns: Mapping[str, Sequence[Any]]) -> Features:
+        """The features of transactions, which count from now on.
+
+        Args:
+            columns: as :meth:`fraud_ml.feature_state.FeatureState.update` takes them, checked.
+        """
+        if self._clock() >= self._down_until:
+            try:
+                return Features(self._append(columns), degraded=False)
+            except ConnectorError as error:
+                log.error("scoring without history for %g s: %s", RETRY_AFTER, error)
+                self._down_until = self._clock() + RETRY_AFTER
+        return Features(self._replica.state.without_history(columns), degraded=True)
+
+    def _append(self, columns: Mapping[str, Sequence[Any]]) -> Floats:
+        value = journal_entries.encode(Transactions(dict(columns)))
+        try:
+            entries = self._journal.append(value, after=self._replica.position)
+        except JournalTrimmedError:
+            self._replica = self._snapshots.load()
+            entries = self._journal.append(value, after=self._replica.position)
+        rows = np.empty((0, 0))
+        for entry in entries:
+            rows = self._replica.apply(entry.position, entry.value)
+        return rows
+
+    def _since(self) -> list[Any]:
+        try:
+            return self._journal.since(self._replica.position)
+        except JournalTrimmedError:
+            self._replica = self._snapshots.load()
+            return self._journal.since(self._replica.position)

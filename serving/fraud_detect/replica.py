@@ -1,0 +1,139 @@
+"""The running feature state as one process has it: a function of the journal, and of nothing else.
+
+Whoever applies the same entries in the same order has the same state, to the last bit, and gives
+a transaction the same features. So processes need to agree on the journal only.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from fraud_detect import journal_entries
+from fraud_detect.errors import ServingError
+from fraud_detect.journal_entries import Labels, Transactions
+from fraud_ml.errors import DataError
+from fraud_ml.feature_spec import FeatureSpec
+from fraud_ml.feature_state import FeatureState
+from fraud_ml.transactions import label_schema
+
+REMEMBERED = 65_536
+"""A transaction that is sent again counts once, and gets the features that it had, as long as no
+more than so many others came in between."""
+
+_LENGTH = 8
+
+Floats = npt.NDArray[np.float64]
+log = logging.getLogger(__name__)
+
+
+class Replica:
+    """A feature state, and how far in the journal it is."""
+
+    def __init__(self, state: FeatureState, position: int = 0) -> None:
+        self.state = state
+        self.position = position
+        """Of the last entry that was applied; 0 before the first."""
+        self._row_of: dict[Any, int] = {}
+        self._ids: list[Any] = []
+        self._rows = np.empty((REMEMBERED, len(state.spec.names)))
+        self._next = 0  # the row of self._rows that is overwritten next
+
+    def apply(self, position: int, value: bytes) -> Floats:
+        """Applies the entry at ``position``: its transactions' features, shape ``(B, F)``.
+
+        An entry that the state refuses counts for nothing, here as in every other process; its
+        features are NaN.
+        """
+        if position != self.position + 1:
+            raise ValueError(f"entry {position} does not follow {self.position}")
+        self.position = position
+        try:
+            entry = journal_entries.decode(value)
+            if isinstance(entry, Labels):
+                self.state.apply_labels(_table(entry))
+                return self._rows[:0]
+            return self._count(entry)
+        except (DataError, ValueError, pa.ArrowInvalid) as error:
+            log.error("entry %d of the journal was skipped: %s", position, error)
+            n_rows = len(entry.columns.get("amount", ())) if isinstance(entry, Transactions) else 0
+            return np.full((n_rows, self._rows.shape[1]), np.nan)
+
+    def to_bytes(self) -> bytes:
+        """All of it, for :meth:`from_bytes`: no pickle."""
+        state = self.state.to_bytes()
+        oldest_first = np.argsort((np.arange(len(self._ids)) - self._next) % max(len(self._ids), 1))
+        header = {
+            "position": self.position,
+            "ids": [self._ids[row] for row in oldest_first],
+            "state": len(state),
+        }
+        text = json.dumps(header).encode()
+        rows = self._rows[oldest_first].astype("<f8").tobytes()
+        return b"".join([len(text).to_bytes(_LENGTH, "little"), text, state, rows])
+
+    @classmethod
+    def from_bytes(cls, content: bytes, spec: FeatureSpec) -> Replica:
+        """The replica that :meth:`to_bytes` wrote, for the features of ``spec``.
+
+        Raises:
+            ServingError: ``content`` is damaged, or of another spec or version.
+        """
+        try:
+            start = _LENGTH + int.from_bytes(content[:_LENGTH], "little")
+            header = json.loads(content[_LENGTH:start])
+            end = start + header["state"]
+            state = FeatureState.from_bytes(content[start:end])
+            rows = np.frombuffer(content, "<f8", offset=end).reshape(-1, len(spec.names))
+        except (ValueError, KeyError, TypeError) as error:
+            raise ServingError(f"the stored feature state cannot be read: {error}") from error
+        if state.spec != spec:
+            raise ServingError("the stored feature state is of other features than the model's")
+        replica = cls(state, header["position"])
+        replica._remember(header["ids"], rows)
+        return replica
+
+    def _count(self, entry: Transactions) -> Floats:
+        ids = entry.columns["transaction_id"]
+        new = [row for row, name in enumerate(ids) if name not in self._row_of]
+        if len(new) == len(ids) == len(set(ids)):
+            rows = self.state.update(entry.columns)
+            self._remember(ids, rows)
+            return rows
+        first = dict(reversed([(ids[row], row) for row in new]))  # of each id, where it first is
+        counted = sorted(first.values())
+        columns = {name: [values[row] for row in counted] for name, values in entry.columns.items()}
+        # Looked up before others are remembered: they may take the place of those.
+        known = {name: self._rows[self._row_of[name]].copy() for name in ids if name not in first}
+        fresh = self.state.update(columns)
+        self._remember(columns["transaction_id"], fresh)
+        known |= {ids[row]: features for row, features in zip(counted, fresh, strict=True)}
+        return np.array([known[name] for name in ids])
+
+    def _remember(self, ids: Sequence[Any], rows: Floats) -> None:
+        """Keeps the features of new ``ids``; those of the oldest go."""
+        for name, features in zip(ids, rows, strict=True):
+            if len(self._ids) < REMEMBERED:
+                self._ids.append(name)
+            else:
+                del self._row_of[self._ids[self._next]]
+                self._ids[self._next] = name
+            self._row_of[name] = self._next
+            self._rows[self._next] = features
+            self._next = (self._next + 1) % REMEMBERED
+
+
+def _table(labels: Labels) -> pa.Table:
+    ids = pa.array(labels.transaction_id)
+    columns = [ids, pa.array(labels.is_fraud, pa.bool_()), pa.array(labels.labelled_at, pa.int64())]
+    schema = label_schema(transaction_id=ids.type)
+    return pa.table(
+        [column.cast(field.type) for column, field in zip(columns, schema, strict=True)],
+        schema=schema,
+    )

@@ -1,0 +1,152 @@
+"""Transactions as callers send them: JSON, checked value by value against a feature spec.
+
+One that is wrong gets its own message, and does not keep the others from being scored.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Raw, UnsetType
+
+from fraud_detect.errors import RequestError
+from fraud_ml.feature_spec import FeatureSpec
+from fraud_ml.transactions import MAX_AMOUNT, MAX_NUMBER, transaction_columns
+
+MAX_TRANSACTIONS = 10_000
+"""In one request."""
+MAX_AHEAD = dt.timedelta(days=1)
+"""A transaction may be dated so much later than this machine's clock: a wrong clock at a terminal
+would make all that its customer pays from then on count as late."""
+
+LONGEST_TEXT = 256
+"""Characters of an id, a key or a category."""
+
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_MICROSECOND = dt.timedelta(microseconds=1)
+
+_Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+_Text = Annotated[str, Meta(max_length=LONGEST_TEXT)]
+_Id = Annotated[str, Meta(min_length=1, max_length=LONGEST_TEXT)] | _Int64
+_Named = _Text | _Int64 | bool | None
+_Number = Annotated[float, Meta(ge=-MAX_NUMBER, le=MAX_NUMBER)] | None
+_Amount = Annotated[float, Meta(ge=0, le=MAX_AMOUNT)]
+_Time = _Int64 | Annotated[dt.datetime, Meta(tz=True)]
+
+Columns = dict[str, Sequence[Any]]
+
+
+class _Request(msgspec.Struct, gc=False):
+    transactions: list[Raw] | UnsetType = msgspec.UNSET
+    reasons: bool = False
+
+
+class _Identified(msgspec.Struct, gc=False):
+    transaction_id: _Id
+
+
+@dataclass(frozen=True, slots=True)
+class Invalid:
+    """A transaction that cannot be scored."""
+
+    transaction_id: Any
+    """As it was given; None where that, too, cannot be read."""
+    error: str
+    """What is wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What one caller asks: to score one transaction, or some."""
+
+    columns: Columns
+    """Of the N valid ones: ``transaction_id``, ``timestamp`` in microseconds since 1970-01-01 UTC,
+    and the others that the spec reads."""
+    errors: tuple[Invalid | None, ...]
+    """Of each transaction of the request, what is wrong with it: None, nothing."""
+    is_single: bool
+    """It is the transaction itself, and not a list of them."""
+    reasons: bool
+    """Whether the answer shall give reasons."""
+
+
+class TransactionFormat:
+    """Reads the transactions that features of one spec are computed of."""
+
+    def __init__(self, spec: FeatureSpec, *, now: Callable[[], float] = time.time) -> None:
+        """Prepares to read.
+
+        Args:
+            spec: says which columns there are.
+            now: seconds since 1970-01-01 UTC.
+        """
+        self.columns = transaction_columns(spec)
+        types = {"transaction_id": _Id, "timestamp": _Time, "amount": _Amount}
+        others = {name: _Number if name in spec.numbers else _Named for name in self.columns}
+        fields = [(name, types.get(name, others[name])) for name in self.columns]
+        self._transaction = msgspec.json.Decoder(
+            msgspec.defstruct("Transaction", fields, gc=False), strict=True
+        )
+        self._request = msgspec.json.Decoder(_Request)
+        self._values = attrgetter(*self.columns)
+        self._now = now
+
+    def read(self, body: bytes | bytearray) -> Request:
+        """The request in ``body``, UTF-8.
+
+        Raises:
+            RequestError: it is no JSON object, or has no transaction or too many.
+        """
+        try:
+            request = self._request.decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise RequestError(
+                400, f"the request is no JSON object that we know: {error}"
+            ) from None
+        is_single = isinstance(request.transactions, UnsetType)
+        parts = [body] if isinstance(request.transactions, UnsetType) else request.transactions
+        if not 0 < len(parts) <= MAX_TRANSACTIONS:
+            raise RequestError(
+                413 if parts else 400,
+                f"a request has 1 to {MAX_TRANSACTIONS:,} transactions, this has {len(parts):,}",
+            )
+        latest = int((self._now() + MAX_AHEAD.total_seconds()) * 1e6)
+        read = [self._read_one(part, latest) for part in parts]
+        rows = [row for row in read if not isinstance(row, Invalid)]
+        columns = zip(*rows, strict=True) if rows else ((),) * len(self.columns)
+        return Request(
+            columns=dict(zip(self.columns, columns, strict=True)),
+            errors=tuple(row if isinstance(row, Invalid) else None for row in read),
+            is_single=is_single,
+            reasons=request.reasons,
+        )
+
+    def _read_one(self, part: bytes | bytearray | Raw, latest: int) -> tuple[Any, ...] | Invalid:
+        """The values of a transaction, in the order of :attr:`columns`."""
+        try:
+            values: tuple[Any, ...] = self._values(self._transaction.decode(part))
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            return Invalid(_id_of(part), str(error))
+        name, when, *others = values
+        if type(when) is not int:
+            when = (when - _EPOCH) // _MICROSECOND
+            values = (name, when, *others)
+        if when > latest:
+            return Invalid(name, f"`timestamp` is over {MAX_AHEAD} ahead of this service's clock")
+        return values
+
+
+def _id_of(part: bytes | bytearray | Raw) -> Any:
+    try:
+        return _identified.decode(part).transaction_id
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+_identified = msgspec.json.Decoder(_Identified)

@@ -1,0 +1,79 @@
+"""What the launcher tells the workers, through their environment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from data_connector import ModelStore, open_journal
+from fraud_detect.errors import ServingError
+from fraud_detect.online_state import OnlineState
+from fraud_detect.scorer import Scorer
+from fraud_detect.snapshots import Snapshots
+from fraud_ml.artifact import load_artifact
+
+MODEL_NAME = "fraud"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorkerSettings:
+    """Where a worker finds what it needs; URLs, or names of variables and files that hold them."""
+
+    model_store: str
+    feature_store: str
+    """Of snapshots and journal."""
+    threads: int = 1
+    """That score a batch."""
+
+    def environment(self) -> dict[str, str]:
+        """Variables that :meth:`from_environment` reads."""
+        return {
+            "FRAUD_MODEL_STORE": self.model_store,
+            "FRAUD_FEATURE_STORE": self.feature_store,
+            "FRAUD_SCORING_THREADS": str(self.threads),
+        }
+
+    @classmethod
+    def from_environment(cls, variables: Mapping[str, str] = os.environ) -> WorkerSettings:
+        """The settings in ``variables``.
+
+        Raises:
+            ServingError: one is missing.
+        """
+        try:
+            return cls(
+                model_store=variables["FRAUD_MODEL_STORE"],
+                feature_store=variables["FRAUD_FEATURE_STORE"],
+                threads=int(variables.get("FRAUD_SCORING_THREADS", "1")),
+            )
+        except KeyError as error:
+            raise ServingError(
+                f"environment variable {error} is missing: start the service by //serving:serve, or"
+                " give the URLs of the model store and the feature store"
+            ) from None
+
+    def scorer(self, version: str) -> Scorer:
+        """The scorer of a model's version, with the state as of now.
+
+        Args:
+            version: a number, or an alias as ``champion``.
+
+        Raises:
+            ServingError: there is no such version.
+            ArtifactError: it is damaged.
+            ConnectorError: a store cannot be read.
+        """
+        store = ModelStore(self.model_store)
+        stored = (
+            store.get(MODEL_NAME, int(version))
+            if version.isdigit()
+            else store.resolve(MODEL_NAME, version)
+        )
+        artifact = load_artifact(stored.path)
+        state = OnlineState(
+            open_journal(self.feature_store), Snapshots(self.feature_store, artifact.spec)
+        )
+        return Scorer(
+            artifact, state, name=MODEL_NAME, version=stored.version, threads=self.threads
+        )
