@@ -11,6 +11,7 @@ from typing import Any
 
 from fraud_detect import torchserve_codec
 from fraud_detect.answers import ARROW, JSON
+from fraud_detect.at_work import AtWork
 from fraud_detect.scorer import Call, Scorer
 from fraud_detect.worker_settings import WorkerSettings
 
@@ -26,8 +27,8 @@ class FraudHandler:
         """Loads the version of the model that the archive names, and the latest state."""
         # TorchServe writes a line for every batch at INFO, which its frontend reads and parses.
         logging.getLogger().setLevel(logging.WARNING)
-        torchserve_codec.read_in_large_pieces()
         version = context.manifest["model"]["modelVersion"]
+        torchserve_codec.read_in_large_pieces(AtWork.from_environment(version))
         self._scorer = WorkerSettings.from_environment().scorer(version)
         self._scorer.warm_up()
         self.initialized = True

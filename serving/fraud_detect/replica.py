@@ -6,6 +6,7 @@ a transaction the same features. So processes need to agree on the journal only.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 from collections.abc import Sequence
@@ -28,6 +29,7 @@ REMEMBERED = 65_536
 more than so many others came in between."""
 
 _LENGTH = 8
+_DIGEST = 16  # bytes
 
 Floats = npt.NDArray[np.float64]
 log = logging.getLogger(__name__)
@@ -36,10 +38,11 @@ log = logging.getLogger(__name__)
 class Replica:
     """A feature state, and how far in the journal it is."""
 
-    def __init__(self, state: FeatureState, position: int = 0) -> None:
+    def __init__(self, state: FeatureState, position: int = 0, last: bytes = b"") -> None:
         self.state = state
         self.position = position
         """Of the last entry that was applied; 0 before the first."""
+        self._last = last  # its digest
         self._row_of: dict[Any, int] = {}
         self._ids: list[Any] = []
         self._rows = np.empty((REMEMBERED, len(state.spec.names)))
@@ -53,7 +56,7 @@ class Replica:
         """
         if position != self.position + 1:
             raise ValueError(f"entry {position} does not follow {self.position}")
-        self.position = position
+        self.position, self._last = position, _digest(value)
         try:
             entry = journal_entries.decode(value)
             if isinstance(entry, Labels):
@@ -65,18 +68,24 @@ class Replica:
             n_rows = len(entry.columns.get("amount", ())) if isinstance(entry, Transactions) else 0
             return np.full((n_rows, self._rows.shape[1]), np.nan)
 
+    def has_applied(self, position: int, value: bytes) -> bool:
+        """Whether the last entry that was applied is that of ``value``, at ``position``."""
+        return position == self.position and _digest(value) == self._last
+
     def to_bytes(self) -> bytes:
         """All of it, for :meth:`from_bytes`: no pickle."""
         state = self.state.to_bytes()
         oldest_first = np.argsort((np.arange(len(self._ids)) - self._next) % max(len(self._ids), 1))
         header = {
             "position": self.position,
+            "last": self._last.hex(),
             "ids": [self._ids[row] for row in oldest_first],
             "state": len(state),
         }
         text = json.dumps(header).encode()
         rows = self._rows[oldest_first].astype("<f8").tobytes()
-        return b"".join([len(text).to_bytes(_LENGTH, "little"), text, state, rows])
+        content = b"".join([len(text).to_bytes(_LENGTH, "little"), text, state, rows])
+        return _digest(content) + content
 
     @classmethod
     def from_bytes(cls, content: bytes, spec: FeatureSpec) -> Replica:
@@ -85,6 +94,9 @@ class Replica:
         Raises:
             ServingError: ``content`` is damaged, or of another spec or version.
         """
+        checksum, content = content[:_DIGEST], content[_DIGEST:]
+        if _digest(content) != checksum:
+            raise ServingError("the stored feature state is damaged: its checksum does not match")
         try:
             start = _LENGTH + int.from_bytes(content[:_LENGTH], "little")
             header = json.loads(content[_LENGTH:start])
@@ -95,7 +107,7 @@ class Replica:
             raise ServingError(f"the stored feature state cannot be read: {error}") from error
         if state.spec != spec:
             raise ServingError("the stored feature state is of other features than the model's")
-        replica = cls(state, header["position"])
+        replica = cls(state, header["position"], bytes.fromhex(header["last"]))
         replica._remember(header["ids"], rows)
         return replica
 
@@ -127,6 +139,10 @@ class Replica:
             self._row_of[name] = self._next
             self._rows[self._next] = features
             self._next = (self._next + 1) % REMEMBERED
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.blake2b(content, digest_size=_DIGEST).digest()
 
 
 def _table(labels: Labels) -> pa.Table:

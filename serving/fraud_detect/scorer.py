@@ -37,6 +37,7 @@ from fraud_detect.runtime import score_function
 from fraud_detect.transactions import Columns, Request, TransactionFormat
 from fraud_ml.artifact import Artifact
 from fraud_ml.attribution import Attributor
+from fraud_ml.feature_state import FeatureState
 from fraud_ml.policy import Decision
 from fraud_ml.reasons import Explainer
 
@@ -108,9 +109,12 @@ class Scorer:
         """Called with each batch after it was scored, before it is answered: they must be quick."""
 
     def warm_up(self) -> None:
-        """Scores rows of nothing, that change nothing, so that the first payment need not wait."""
-        rows = np.full((2, len(self.artifact.spec.names)), np.nan, dtype=np.float32)
+        """Has all compiled and loaded that the first payment would otherwise wait for."""
+        spec = self.artifact.spec
+        payment = {"transaction_id": [0], "timestamp": [0], **{name: [0] for name in spec.columns}}
+        rows = FeatureState(spec).update(payment).astype(np.float32)  # a state of its own
         self._score(rows)
+        self._explainer.explain(rows)
 
     def answer(self, calls: Sequence[Call]) -> list[Answer]:
         """The answers to calls, whose transactions are scored in one pass, in this order."""

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
+import shlex
 import sys
+from contextlib import closing
 from pathlib import Path
 
 from data_connector import ModelNotFoundError, ModelStore, StoredModel
 from data_connector.command import fraud_home, run
 from fraud_detect.errors import ServingError
-from fraud_detect.processes import DIES_WITH_US, python_path
+from fraud_detect.keeper_process import KeeperProcess
+from fraud_detect.running import Running, announce, only_server_of
 from fraud_detect.serve_options import ServeOptions, parse_serve_options
 from fraud_detect.torchserve import TorchServe
 from fraud_detect.torchserve_config import ServerOptions
@@ -19,6 +20,7 @@ from fraud_detect.worker_settings import MODEL_NAME, WorkerSettings
 from fraud_ml.errors import ArtifactError
 
 CHAMPION = "champion"
+_LOOK = 1.0  # seconds between looks at the processes
 SHOWN: tuple[type[Exception], ...] = (ArtifactError, ServingError)
 
 _EXAMPLE = (
@@ -43,7 +45,8 @@ def choose_model(store: ModelStore, wanted: str | None) -> StoredModel:
         wanted: a version, an alias, or None for the champion, or the newest where there is none.
 
     Raises:
-        ModelNotFoundError: there is none; the message says what to do.
+        ModelNotFoundError: there is no such version or alias; the message lists those there are.
+        ServingError: there is no model at all.
     """
     if wanted is not None and wanted.isdigit():
         return store.get(MODEL_NAME, int(wanted))
@@ -51,51 +54,69 @@ def choose_model(store: ModelStore, wanted: str | None) -> StoredModel:
         return store.resolve(MODEL_NAME, wanted or CHAMPION)
     try:
         return store.latest(MODEL_NAME)
-    except ModelNotFoundError as error:
-        raise ServingError(f"{error}; train one first: ./bazelw run //batch:train") from None
-
-
-def _keeper(version: int, settings: WorkerSettings) -> subprocess.Popen[bytes]:
-    program = [sys.executable, "-m", "fraud_detect.keep", str(version)]
-    return subprocess.Popen(
-        [*DIES_WITH_US, *program],
-        env={**os.environ, **settings.environment(), "PYTHONPATH": python_path()},
-        stdin=subprocess.DEVNULL,
-    )
+    except ModelNotFoundError:
+        raise ServingError(
+            f"{store} has no model {MODEL_NAME!r} yet: train one first, ./bazelw run //batch:train"
+        ) from None
 
 
 def _say(stored: StoredModel, server: TorchServe) -> None:
     options: ServerOptions = server.options
-    scheme = "http" if options.certificate is None else "https"
-    url = f"{scheme}://127.0.0.1:{options.ports.inference}/predictions/{MODEL_NAME}"
-    token = f" -H 'Authorization: Bearer '$(cat {server.token_file})" if options.token_auth else ""
-    sys.stdout.write(
-        f"serving {stored.name} version {stored.version}\n"
-        f"score:    {url}\n"
-        f"metrics:  {scheme}://127.0.0.1:{options.ports.metrics}/metrics\n"
-        f"gRPC:     127.0.0.1:{options.ports.grpc_inference}\n"
-        f"log:      {server.log}\n"
-        f"try:      curl {url} -H 'Content-Type: application/json'{token} -d '{_EXAMPLE}'\n"
-        "Ctrl-C stops it.\n"
-    )
+    url, curl = _url(options), ["curl"]
+    if options.certificate is not None:
+        curl += ["--cacert", shlex.quote(str(options.certificate))]
+    if options.token_auth:
+        curl.append(f'-H "Authorization: Bearer $(cat {server.folder.token_file})"')
+    curl += ["-H 'Content-Type: application/json'", f"-d '{_EXAMPLE}'", url]
+    scheme = url.partition(":")[0]
+    lines = [
+        f"serving {stored.name} version {stored.version}",
+        f"score:    {url}",
+        f"metrics:  {scheme}://127.0.0.1:{options.ports.metrics}/metrics",
+        f"gRPC:     127.0.0.1:{options.ports.grpc_inference}",
+        f"token:    {server.folder.token_file}"
+        if options.token_auth
+        else "token:    none is asked",
+        f"log:      {server.log}",
+        f"try:      {' '.join(curl)}",
+        "Ctrl-C stops it.",
+    ]
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
     sys.stdout.flush()
+
+
+def _url(options: ServerOptions) -> str:
+    scheme = "http" if options.certificate is None else "https"
+    return f"{scheme}://127.0.0.1:{options.ports.inference}/predictions/{MODEL_NAME}"
+
+
+def _serve(stored: StoredModel, settings: WorkerSettings, options: ServerOptions) -> None:
+    """Serves until Ctrl-C or SIGTERM."""
+    home = fraud_home()
+    with (
+        only_server_of(home),
+        closing(KeeperProcess(stored.version, settings)) as keeper,  # the last one to end
+        TorchServe(str(stored.version), settings, options) as server,
+    ):
+        folder = str(server.folder.path)
+        here = Running(pid=os.getpid(), folder=folder, url=_url(options), settings=settings)
+        announce(home, here)
+        _say(stored, server)
+        try:
+            while True:
+                server.wait(_LOOK)
+                keeper.look_after()
+        except KeyboardInterrupt:
+            sys.stdout.write("stopping, once all is answered that was accepted\n")
+            sys.stdout.flush()
 
 
 def main() -> None:
     """Serves as the command line says."""
     options = parse_serve_options()
-    home = fraud_home()
-    settings = settings_of(options, home)
+    settings = settings_of(options, fraud_home())
     stored = choose_model(ModelStore(settings.model_store), options.model)
-    with TorchServe(str(stored.version), settings, options.server) as server:
-        keeper = _keeper(stored.version, settings)
-        try:
-            _say(stored, server)
-            server.wait()
-        finally:
-            server.stop()
-            keeper.send_signal(signal.SIGTERM)
-            keeper.wait()
+    _serve(stored, settings, options.server)
 
 
 if __name__ == "__main__":

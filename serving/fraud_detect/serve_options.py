@@ -30,8 +30,9 @@ def parse_serve_options(arguments: Sequence[str] | None = None) -> ServeOptions:
     """
     usual = ServerOptions()
     parser = argparse.ArgumentParser(
-        prog="serve",
+        prog="./bazelw run //serving:serve --",
         description="Serves a stored model with TorchServe, on loopback, until Ctrl-C.",
+        allow_abbrev=False,
     )
     parser.add_argument("--model", help="version or alias (default: champion, or the newest)")
     parser.add_argument("--model-store", metavar="URL", help="default: $FRAUD_HOME/models")
@@ -56,8 +57,8 @@ def parse_serve_options(arguments: Sequence[str] | None = None) -> ServeOptions:
     _check_tls(given.tls_cert, given.tls_key)
     return ServeOptions(
         model=given.model,
-        model_store=given.model_store,
-        feature_store=given.feature_store,
+        model_store=given.model_store and _absolute(given.model_store),
+        feature_store=given.feature_store and _absolute(given.feature_store),
         server=ServerOptions(
             ports=Ports(
                 inference=given.port,
@@ -71,6 +72,19 @@ def parse_serve_options(arguments: Sequence[str] | None = None) -> ServeOptions:
             private_key=given.tls_key and given.tls_key.absolute(),
         ),
     )
+
+
+def _absolute(url: str) -> str:
+    """``url`` for processes that work in other folders."""
+    scheme, slashes, rest = url.partition(":///")
+    if slashes and scheme.startswith("sqlite"):
+        file, *options = rest.split("?", 1)
+        return "?".join([f"{scheme}:///{Path(file).absolute()}", *options])
+    if url.startswith("secret-file:"):
+        return f"secret-file:{Path(url.removeprefix('secret-file:')).absolute()}"
+    if url.startswith("env:") or "://" in url:
+        return url
+    return str(Path(url).absolute())
 
 
 def _check_tls(certificate: Path | None, key: Path | None) -> None:

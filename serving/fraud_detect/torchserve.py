@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import importlib.util
-import json
+import logging
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -14,12 +17,14 @@ import time
 from pathlib import Path
 from types import TracebackType
 
+from fraud_detect import at_work
 from fraud_detect.archive import write_archive
+from fraud_detect.drain import close
 from fraud_detect.errors import ServingError
-from fraud_detect.management import Management
+from fraud_detect.management import Management, management_of
 from fraud_detect.processes import DIES_WITH_US, python_path
+from fraud_detect.server_folder import ServerFolder
 from fraud_detect.torchserve_config import (
-    MANAGEMENT_SOCKET,
     Ports,
     ServerOptions,
     log4j,
@@ -30,8 +35,12 @@ from fraud_detect.worker_settings import MODEL_NAME, WorkerSettings
 
 START_WITHIN = 120.0
 """Seconds until all workers must have loaded the model."""
-STOP_WITHIN = 20.0
-"""Seconds that it has to answer what it accepted, before it is killed."""
+DRAIN_WITHIN = 20.0
+"""Seconds that it has to answer what it accepted."""
+STOP_WITHIN = 10.0
+"""Seconds to its end after that, before it is killed."""
+
+log = logging.getLogger(__name__)
 
 # `bazel run` names it relative to the folder that it starts programs in, which they leave.
 _JAVA_HOME = Path(os.environ["JAVA_HOME"]).absolute() if "JAVA_HOME" in os.environ else None
@@ -55,8 +64,10 @@ class TorchServe:
         self.options = options
         self._version = version
         self._settings = settings
-        self._folder = Path(tempfile.mkdtemp(prefix="fraud-"))  # short: it has sockets' paths
+        # Its path is short: those of sockets are in it.
+        self.folder = ServerFolder(Path(tempfile.mkdtemp(prefix="fraud-")))
         self._process: subprocess.Popen[bytes] | None = None
+        self._is_started = False
 
     def __enter__(self) -> TorchServe:
         try:
@@ -82,34 +93,12 @@ class TorchServe:
     @property
     def log(self) -> Path:
         """What it and its workers have to say."""
-        return self._folder / "logs" / "ts_log.log"
-
-    @property
-    def keys(self) -> Path:
-        """The file with its tokens, if it wants any."""
-        return self._folder / "key_file.json"
-
-    @property
-    def token_file(self) -> Path:
-        """The file with the token for scoring alone, if it wants any."""
-        return self._folder / "token"
+        return self.folder.logs / "ts_log.log"
 
     @property
     def management(self) -> Management:
         """What tells it to load another model."""
-        token = self.token("management") if self.options.token_auth else None
-        return Management(self._folder / MANAGEMENT_SOCKET, token)
-
-    def token(self, kind: str = "inference") -> str:
-        """The token for ``inference`` or ``management``.
-
-        Raises:
-            ServingError: it wants none.
-        """
-        if not self.options.token_auth:
-            raise ServingError("this server wants no token")
-        key: str = json.loads(self.keys.read_text())[kind]["key"]
-        return key
+        return management_of(self.folder)
 
     def start(self) -> None:
         """Starts it, and returns when all workers are ready.
@@ -117,20 +106,22 @@ class TorchServe:
         Raises:
             ServingError: it does not start; the message has the end of its log.
         """
-        archives = self._folder / "archives"
-        for folder in (archives, self._folder / "logs", self._folder / "tmp"):
-            folder.mkdir(exist_ok=True)
-        write_archive(archives / f"{MODEL_NAME}.mar", name=MODEL_NAME, version=self._version)
-        (self._folder / "log4j2.xml").write_text(log4j())
-        (self._folder / "metrics.yaml").write_text(metrics())
-        config = self._folder / "config.properties"
-        config.write_text(properties(self.options, self._folder, self._version))
-        program = [*DIES_WITH_US, *_java(self._folder)]
-        arguments = ["--python", sys.executable, "-f", str(config), "-s", str(archives), "-ncs"]
-        with (self._folder / "logs" / "stdout.log").open("wb") as output:
+        _check_ports(self.options.ports)
+        folder = self.folder
+        folder.create()
+        archive = folder.archives / f"{MODEL_NAME}.mar"
+        write_archive(archive, name=MODEL_NAME, version=self._version)
+        (folder.path / "log4j2.xml").write_text(log4j())
+        (folder.path / "metrics.yaml").write_text(metrics())
+        config = folder.path / "config.properties"
+        config.write_text(properties(self.options, folder.path, self._version))
+        program = [*DIES_WITH_US, *_java(folder)]
+        archives = ["-s", str(folder.archives)]
+        arguments = ["--python", sys.executable, "-f", str(config), *archives, "-ncs"]
+        with (folder.logs / "stdout.log").open("wb") as output:
             self._process = subprocess.Popen(
                 [*program, *arguments],
-                cwd=self._folder,
+                cwd=folder.path,
                 env=self._environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -138,44 +129,55 @@ class TorchServe:
                 start_new_session=True,
             )
         self._wait_until_ready()
-        if self.options.token_auth:
-            self.token_file.touch(mode=0o600)
-            self.token_file.write_text(self.token())
+        token = folder.token("inference")
+        if token is not None:
+            folder.token_file.touch(mode=0o600)
+            folder.token_file.write_text(token)
 
-    def wait(self) -> None:
-        """Waits for its end.
+    def wait(self, seconds: float) -> None:
+        """Waits that long for its end.
 
         Raises:
             ServingError: it ended by itself; the message has the end of its log.
         """
-        if self._process is not None:
-            self._process.wait()
-            raise ServingError(f"TorchServe has ended:\n{self._last_words()}")
+        assert self._process is not None  # noqa: S101 - start() made it
+        try:
+            self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return
+        raise ServingError(f"TorchServe has ended:\n{self.folder.last_words()}")
 
     def stop(self) -> None:
         """Stops it: it takes no more requests, answers those that it has, and is gone."""
         if self._process is not None:
-            if self._process.poll() is None:
-                self._process.terminate()
             try:
-                self._process.wait(STOP_WITHIN)
-            except subprocess.TimeoutExpired:
-                pass
+                self._end(self._process)
             finally:
                 _kill_session(self._process)
             self._process = None
-        shutil.rmtree(self._folder, ignore_errors=True)
+        shutil.rmtree(self.folder.path, ignore_errors=True)
+
+    def _end(self, process: subprocess.Popen[bytes]) -> None:
+        if self._is_started and process.poll() is None:
+            try:
+                close(self.management, self.folder, within=DRAIN_WITHIN)
+            except (OSError, ServingError, http.client.HTTPException) as error:
+                log.warning("stopping without waiting for answers: %s", error)
+        process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(STOP_WITHIN)
 
     def _environment(self) -> dict[str, str]:
-        home = Path(self._folder)
+        folder = self.folder
         return {
             **os.environ,
             **self._settings.environment(),
             "PYTHONPATH": python_path(),
-            "LOG_LOCATION": str(home / "logs"),
-            "METRICS_LOCATION": str(home / "logs"),
-            "TEMP": str(home / "tmp"),
-            "TMPDIR": str(home / "tmp"),
+            **at_work.environment(folder.at_work),
+            "LOG_LOCATION": str(folder.logs),
+            "METRICS_LOCATION": str(folder.logs),
+            "TEMP": str(folder.temporary),
+            "TMPDIR": str(folder.temporary),
             "OMP_NUM_THREADS": str(self._settings.threads),
         }
 
@@ -185,25 +187,34 @@ class TorchServe:
         deadline = time.monotonic() + START_WITHIN
         while not self._is_ready():
             if process.poll() is not None or time.monotonic() > deadline:
-                raise ServingError(f"TorchServe did not start:\n{self._last_words()}")
+                raise ServingError(f"TorchServe did not start:\n{self.folder.last_words()}")
             time.sleep(0.05)
+        self._is_started = True
 
     def _is_ready(self) -> bool:
         """Whether every worker has loaded the model; `/ping` says healthy long before."""
-        if self.options.token_auth and not self.keys.exists():
+        # Made once the tokens are written.
+        if not self.folder.management_socket.exists():
             return False
-        ready = self.management.n_ready(MODEL_NAME, self._version)
-        return ready == self.options.workers
-
-    def _last_words(self) -> str:
-        words = []
-        for path in sorted((self._folder / "logs").glob("*.log")):
-            lines = path.read_text(errors="replace").splitlines()
-            words += [f"{path.name}: {line}" for line in lines[-15:]]
-        return "\n".join(words)
+        return self.management.n_ready(self._version) == self.options.workers
 
 
-def _java(folder: Path) -> list[str]:
+def _check_ports(ports: Ports) -> None:
+    """Raises :class:`ServingError` where another program has one of ours."""
+    for name, port in ports.options().items():
+        with socket.socket() as held:
+            # As Java does: a connection that was closed a moment ago is in nobody's way.
+            held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                held.bind(("127.0.0.1", port))
+            except OSError as error:
+                raise ServingError(
+                    f"cannot listen to port {port} of 127.0.0.1 ({error.strerror}): stop what does,"
+                    f" or give another as {name}"
+                ) from None
+
+
+def _java(folder: ServerFolder) -> list[str]:
     found = importlib.util.find_spec("ts")
     if found is None or found.origin is None:
         raise ServingError("TorchServe is not installed: there is no package ts")
@@ -211,8 +222,8 @@ def _java(folder: Path) -> list[str]:
     return [
         str(_JAVA_HOME / "bin" / "java") if _JAVA_HOME else "java",
         f"-Dmodel_server_home={package.parent}",
-        f"-Dlog4j.configurationFile=file://{folder / 'log4j2.xml'}",
-        f"-Djava.io.tmpdir={folder / 'tmp'}",
+        f"-Dlog4j.configurationFile=file://{folder.path / 'log4j2.xml'}",
+        f"-Djava.io.tmpdir={folder.temporary}",
         *("-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=4"),
         *("-cp", f"{package / 'frontend'}/*", "org.pytorch.serve.ModelServer"),
     ]

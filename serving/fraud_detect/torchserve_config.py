@@ -11,6 +11,8 @@ from fraud_detect.worker_settings import MODEL_NAME
 MANAGEMENT_SOCKET = "management.sock"
 """In the server's folder: only who may enter that can manage it."""
 
+_TEN_YEARS = 10 * 365 * 24 * 60  # minutes
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ports:
@@ -20,6 +22,15 @@ class Ports:
     metrics: int = 8082
     grpc_inference: int = 7070
     grpc_management: int = 7071
+
+    def options(self) -> dict[str, int]:
+        """The ports by the options of `//serving:serve` that choose them."""
+        return {
+            "--port": self.inference,
+            "--metrics-port": self.metrics,
+            "--grpc-port": self.grpc_inference,
+            "--grpc-management-port": self.grpc_management,
+        }
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,8 +81,11 @@ def properties(options: ServerOptions, folder: Path, version: str) -> str:
         "use_env_allowed_urls": "false",
         "enable_envvars_config": "false",
         "install_py_dep_per_model": "false",
-        "enable_model_api": "false",
+        # Deployments load and drop versions, through the socket; gRPC wants the management token.
+        "enable_model_api": "true",
         "disable_token_authorization": str(not options.token_auth).lower(),
+        # By default all tokens expire an hour after the start, and nothing tells whoever calls.
+        "token_expiration_min": _TEN_YEARS,
         "max_request_size": options.max_request_bytes,
         "default_response_timeout": options.response_timeout_s,
         "job_queue_size": options.queue,

@@ -11,6 +11,7 @@ from fraud_detect.errors import ServingError
 from fraud_detect.online_state import OnlineState
 from fraud_detect.scorer import Scorer
 from fraud_detect.snapshots import Snapshots
+from fraud_detect.store_url import hasty
 from fraud_ml.artifact import load_artifact
 
 MODEL_NAME = "fraud"
@@ -72,7 +73,7 @@ class WorkerSettings:
         )
         artifact = load_artifact(stored.path)
         state = OnlineState(
-            open_journal(self.feature_store), Snapshots(self.feature_store, artifact.spec)
+            open_journal(hasty(self.feature_store)), Snapshots(self.feature_store, artifact.spec)
         )
         return Scorer(
             artifact, state, name=MODEL_NAME, version=stored.version, threads=self.threads

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,8 +12,9 @@ from typing import Any
 
 from payments import publish, small_artifact
 
+from fraud_detect.ports import free_ports
 from fraud_detect.torchserve import TorchServe
-from fraud_detect.torchserve_config import Ports, ServerOptions
+from fraud_detect.torchserve_config import ServerOptions
 from fraud_detect.worker_settings import WorkerSettings
 
 JSON = {"Content-Type": "application/json"}
@@ -49,21 +49,6 @@ def ask(
         return Reply(answer.status, dict(answer.getheaders()), answer.read())
     finally:
         connection.close()
-
-
-def free_ports() -> Ports:
-    """Ports that nobody listened to a moment ago."""
-    sockets = [socket.socket() for _ in range(4)]
-    try:
-        for held in sockets:
-            held.bind(("127.0.0.1", 0))
-        inference, metrics, grpc, grpc_management = (held.getsockname()[1] for held in sockets)
-    finally:
-        for held in sockets:
-            held.close()
-    return Ports(
-        inference=inference, metrics=metrics, grpc_inference=grpc, grpc_management=grpc_management
-    )
 
 
 def settings_in(folder: Path) -> WorkerSettings:

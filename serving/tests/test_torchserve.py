@@ -90,7 +90,7 @@ def test_it_is_healthy_and_counts(server, port) -> None:
 
 def test_a_stopped_server_leaves_nothing_behind(tmp_path) -> None:
     with running_server(tmp_path) as server:
-        folder = server.log.parent.parent
+        folder = server.folder.path
         ours = psutil.Process().children(recursive=True)
         assert any("java" in process.name() for process in ours)
         assert any("model_service_worker" in " ".join(process.cmdline()) for process in ours)
