@@ -13,6 +13,7 @@ from fraud_detect import torchserve_codec
 from fraud_detect.answers import ARROW, JSON
 from fraud_detect.at_work import AtWork
 from fraud_detect.scorer import Call, Scorer
+from fraud_detect.shadow import Shadow
 from fraud_detect.worker_settings import WorkerSettings
 
 
@@ -29,7 +30,11 @@ class FraudHandler:
         logging.getLogger().setLevel(logging.WARNING)
         version = context.manifest["model"]["modelVersion"]
         torchserve_codec.read_in_large_pieces(AtWork.from_environment(version))
-        self._scorer = WorkerSettings.from_environment().scorer(version)
+        settings = WorkerSettings.from_environment()
+        self._scorer = settings.scorer(version)
+        if settings.shadow_log:
+            answering, spec = self._scorer.model.version, self._scorer.artifact.spec
+            self._scorer.watchers.append(Shadow(settings, version=answering, spec=spec))
         self._scorer.warm_up()
         self.initialized = True
 

@@ -9,17 +9,25 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from data_connector import ConnectorError, Journal, JournalReplacedError, JournalTrimmedError
+from data_connector import (
+    ConnectorError,
+    Journal,
+    JournalReplacedError,
+    JournalTrimmedError,
+    open_journal,
+)
 from fraud_detect import journal_entries
 from fraud_detect.errors import ServingError
 from fraud_detect.journal_entries import Transactions
 from fraud_detect.replica import Floats, Replica
 from fraud_detect.snapshots import Snapshots
+from fraud_ml.feature_spec import FeatureSpec
 
 RETRY_AFTER = 1.0
 """Seconds that a journal that failed is left alone."""
@@ -38,6 +46,33 @@ class Features:
     degraded: bool
     """They lack all history, because the journal could not be reached: what depends on it is NaN,
     and the transactions do not count for later ones."""
+
+
+_BACKFILL = (
+    "the state of the model's features cannot be restored: the journal has been trimmed, and no"
+    " snapshot of them goes back as far; backfill it first, ./bazelw run //batch:backfill"
+)
+
+
+def check_history(url: str, spec: FeatureSpec) -> int:
+    """The position from where the journal is needed; makes sure that it has what follows.
+
+    Args:
+        url: of the feature store.
+        spec: of the features.
+
+    Raises:
+        ConnectorError: the journal or the snapshots cannot be read.
+        ServingError: the snapshot and the journal do not go back as far, or it is damaged.
+    """
+    with closing(Snapshots(url, spec)) as snapshots:
+        position = snapshots.load().position
+    with open_journal(url) as journal:
+        try:
+            journal.since(position, limit=1)
+        except JournalTrimmedError:
+            raise ServingError(_BACKFILL) from None
+    return position
 
 
 class OnlineState:
@@ -59,14 +94,17 @@ class OnlineState:
 
         Raises:
             ConnectorError: the journal or the snapshots cannot be read.
-            ServingError: the snapshot is damaged.
+            ServingError: the snapshot is damaged, or older than what the journal still has.
         """
         self._journal = journal
         self._snapshots = snapshots
         self._clock = clock
         self._down_until = self._check_at = -float("inf")
         self._replica = snapshots.load()
-        self.catch_up()
+        try:
+            self.catch_up()
+        except JournalTrimmedError:
+            raise ServingError(_BACKFILL) from None
 
     @property
     def replica(self) -> Replica:

@@ -72,6 +72,11 @@ class Replica:
         """Whether the last entry that was applied is that of ``value``, at ``position``."""
         return position == self.position and _digest(value) == self._last
 
+    def features_of(self, name: Any) -> Floats | None:
+        """The features that a transaction had, shape ``(F,)``; None of one that is not known."""
+        row = self._row_of.get(name)
+        return None if row is None else self._rows[row]
+
     def to_bytes(self) -> bytes:
         """All of it, for :meth:`from_bytes`: no pickle."""
         state = self.state.to_bytes()

@@ -38,7 +38,7 @@ from fraud_detect.transactions import Columns, Request, TransactionFormat
 from fraud_ml.artifact import Artifact
 from fraud_ml.attribution import Attributor
 from fraud_ml.feature_state import FeatureState
-from fraud_ml.policy import Decision
+from fraud_ml.policy import Decision, DecisionPolicy
 from fraud_ml.reasons import Explainer
 
 _DECISIONS = tuple(decision.name.lower() for decision in Decision)
@@ -99,7 +99,8 @@ class Scorer:
         """
         self.artifact = artifact
         self.state = state
-        self._model = Model(name, version)
+        self.model = Model(name, version)
+        """Which one answers."""
         self._format = TransactionFormat(artifact.spec)
         self._score = score_function(artifact, threads=threads)
         self._explainer = Explainer(artifact.net, artifact.spec)
@@ -147,7 +148,7 @@ class Scorer:
         features = self.state.count(columns)
         rows = features.rows.astype(np.float32)
         scores = self._score(rows)
-        decisions = self._decide(scores, columns["amount"])
+        decisions = decisions_of(self.artifact.policy, scores, columns["amount"])
         for watch in self.watchers:
             watch(ScoredBatch(columns, rows, scores, decisions, features.degraded))
         start = 0
@@ -158,15 +159,6 @@ class Scorer:
                 request.columns, rows[part], scores[part], decisions[part], features.degraded
             )
             start = stop
-
-    def _decide(
-        self, scores: npt.NDArray[np.float32], amounts: Sequence[float]
-    ) -> list[str | None]:
-        policy = self.artifact.policy
-        if policy is None:
-            return [None] * len(scores)
-        decided = policy.decide(scores.astype(np.float64), np.array(amounts, dtype=np.float64))
-        return [_DECISIONS[decision] for decision in decided.tolist()]
 
     def _reasons(self, batch: ScoredBatch) -> list[list[Reason]]:
         transactions = [
@@ -214,12 +206,12 @@ class Scorer:
             (invalid,) = request.errors
             if invalid is not None:
                 return Answer(_BAD_REQUEST, answers.encode(Error(invalid.error)))
-            return Answer(_OK, answers.encode(One.of(next(valid), self._model)))
+            return Answer(_OK, answers.encode(One.of(next(valid), self.model)))
         listed = [
             next(valid) if wrong is None else Refused(wrong.transaction_id, wrong.error)
             for wrong in request.errors
         ]
-        return Answer(_OK, answers.encode(Many(listed, self._model)))
+        return Answer(_OK, answers.encode(Many(listed, self.model)))
 
     def _listed(self, request: Request, batch: ScoredBatch, *, explain: bool) -> list[Scored]:
         """The answers to a request's valid transactions."""
@@ -232,6 +224,16 @@ class Scorer:
             Scored(*one, degraded)
             for one in zip(ids, scores, batch.decisions, reasons, explanations, strict=True)
         ]
+
+
+def decisions_of(
+    policy: DecisionPolicy | None, scores: npt.NDArray[np.float32], amounts: Sequence[float]
+) -> list[str | None]:
+    """What a model's policy makes of scores; None of each where the model has none."""
+    if policy is None:
+        return [None] * len(scores)
+    decided = policy.decide(scores.astype(np.float64), np.array(amounts, dtype=np.float64))
+    return [_DECISIONS[decision] for decision in decided.tolist()]
 
 
 def _joined(parts: Sequence[Columns], names: Sequence[str]) -> Columns:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from data_connector import ModelNotFoundError, ModelStore, StoredModel
 from data_connector.command import fraud_home, run
+from fraud_detect.aliases import CHAMPION
 from fraud_detect.errors import ServingError
 from fraud_detect.keeper_process import KeeperProcess
 from fraud_detect.running import Running, announce, only_server_of
@@ -19,7 +20,6 @@ from fraud_detect.torchserve_config import ServerOptions
 from fraud_detect.worker_settings import MODEL_NAME, WorkerSettings
 from fraud_ml.errors import ArtifactError
 
-CHAMPION = "champion"
 _LOOK = 1.0  # seconds between looks at the processes
 SHOWN: tuple[type[Exception], ...] = (ArtifactError, ServingError)
 
@@ -34,6 +34,7 @@ def settings_of(options: ServeOptions, home: Path) -> WorkerSettings:
     return WorkerSettings(
         model_store=options.model_store or str(home / "models"),
         feature_store=options.feature_store or f"sqlite:///{home / 'features.db'}",
+        shadow_log=f"sqlite:///{home / 'shadow.db'}",
     )
 
 

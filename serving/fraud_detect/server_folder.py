@@ -27,6 +27,11 @@ class ServerFolder:
         return self.path / "logs"
 
     @property
+    def log(self) -> Path:
+        """The one to look into."""
+        return self.logs / "ts_log.log"
+
+    @property
     def temporary(self) -> Path:
         """Of the server's processes."""
         return self.path / "tmp"

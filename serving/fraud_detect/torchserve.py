@@ -93,7 +93,7 @@ class TorchServe:
     @property
     def log(self) -> Path:
         """What it and its workers have to say."""
-        return self.folder.logs / "ts_log.log"
+        return self.folder.log
 
     @property
     def management(self) -> Management:

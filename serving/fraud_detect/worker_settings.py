@@ -24,6 +24,8 @@ class WorkerSettings:
     model_store: str
     feature_store: str
     """Of snapshots and journal."""
+    shadow_log: str = ""
+    """Of a database for the scores of challengers; empty: none scores."""
     threads: int = 1
     """That score a batch."""
 
@@ -32,6 +34,7 @@ class WorkerSettings:
         return {
             "FRAUD_MODEL_STORE": self.model_store,
             "FRAUD_FEATURE_STORE": self.feature_store,
+            "FRAUD_SHADOW_LOG": self.shadow_log,
             "FRAUD_SCORING_THREADS": str(self.threads),
         }
 
@@ -46,6 +49,7 @@ class WorkerSettings:
             return cls(
                 model_store=variables["FRAUD_MODEL_STORE"],
                 feature_store=variables["FRAUD_FEATURE_STORE"],
+                shadow_log=variables.get("FRAUD_SHADOW_LOG", ""),
                 threads=int(variables.get("FRAUD_SCORING_THREADS", "1")),
             )
         except KeyError as error:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import count
 
-from server import Reply, ask
+from server import JSON, Reply, ask
 
 SCORE = "/predictions/fraud"
 
@@ -37,7 +37,9 @@ class Load:
 
 
 @contextmanager
-def load_on(port: int, bodies: Sequence[bytes], *, callers: int = 4) -> Iterator[Load]:
+def load_on(
+    port: int, bodies: Sequence[bytes], *, callers: int = 4, headers: Mapping[str, str] = JSON
+) -> Iterator[Load]:
     """Callers of the server at ``port``, each with one request at a time, until the block ends."""
     load = Load(callers)
 
@@ -46,7 +48,9 @@ def load_on(port: int, bodies: Sequence[bytes], *, callers: int = 4) -> Iterator
             if load.stop.is_set():
                 return
             try:
-                outcome: Reply | OSError = ask(port, SCORE, bodies[turn % len(bodies)])
+                outcome: Reply | OSError = ask(
+                    port, SCORE, bodies[turn % len(bodies)], headers=headers
+                )
             except OSError as error:
                 outcome = error
             load.outcomes[number].append(outcome)

@@ -25,6 +25,9 @@ from fraud_ml.simulator import Simulation, SimulatorConfig, simulate
 SPEC = handbook_spec(label_delay=dt.timedelta(days=2))
 """Fifteen features, and a label delay that fits into a few days."""
 
+OTHER_SPEC = handbook_spec(label_delay=dt.timedelta(days=1))
+"""Other features of the same columns."""
+
 
 def small_simulation(n_days: int = 6, n_customers: int = 60) -> Simulation:
     """Some hundred payments."""

@@ -54,7 +54,9 @@ def ask(
 def settings_in(folder: Path) -> WorkerSettings:
     """Models and state in ``folder``."""
     return WorkerSettings(
-        model_store=str(folder / "models"), feature_store=f"sqlite:///{folder / 'features.db'}"
+        model_store=str(folder / "models"),
+        feature_store=f"sqlite:///{folder / 'features.db'}",
+        shadow_log=f"sqlite:///{folder / 'shadow.db'}",
     )
 
 

@@ -154,6 +154,32 @@ def home(tmp_path) -> Path:
     return tmp_path
 
 
+def deployed(home: Path, *arguments: str) -> str:
+    """What `//serving:deploy` says."""
+    return subprocess.run(
+        [sys.executable, "-m", "fraud_detect.deploy", *arguments],
+        env=os.environ | {"FRAUD_HOME": str(home), "PYTHONPATH": python_path()},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    ).stdout
+
+
+def test_deploy_finds_the_server_and_tells_what_it_does(home) -> None:
+    assert "no server of" in deployed(home, "--status")
+    publish(home / "models", small_artifact(seed=1))
+    with served(home, "--model=1") as server:
+        assert "version 2 serves" in deployed(home, "2")
+        assert "serving: version 2" in deployed(home, "--status")
+        assert server.call_as_told().json["model"]["version"] == 2
+        assert "version 1 serves" in deployed(home, "--rollback")
+        assert server.call_as_told().json["model"]["version"] == 1
+        assert "no version 9" in deployed(home, "9")
+    with served(home) as server:
+        assert server.call_as_told().json["model"]["version"] == 1
+
+
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_the_printed_call_works_and_a_signal_ends_all_of_it(home, how) -> None:
     with served(home) as server:

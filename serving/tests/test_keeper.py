@@ -1,0 +1,145 @@
+"""The journal is forgotten only as far as all that is in use can be restored without it."""
+
+import numpy as np
+import pytest
+from payments import (
+    OTHER_SPEC as OTHER,
+)
+from payments import (
+    SPEC,
+    calls_of,
+    publish,
+    scorer_at,
+    scores_of,
+    small_artifact,
+    small_simulation,
+    state_at,
+)
+
+from data_connector import JournalTrimmedError, ModelStore, SourceUnreachableError, open_journal
+from fraud_detect.errors import ServingError
+from fraud_detect.keep import SpecsOfModels
+from fraud_detect.keeper import Keeper
+from fraud_detect.online_state import check_history
+
+CALLS = calls_of(small_simulation().transactions)
+
+
+@pytest.fixture
+def url(tmp_path) -> str:
+    return f"sqlite:///{tmp_path / 'features.db'}"
+
+
+def first_kept(url: str) -> int:
+    """The position up to which the journal is forgotten."""
+    with open_journal(url) as journal:
+        for position in range(journal.last() + 1):
+            try:
+                journal.since(position, limit=1)
+            except JournalTrimmedError:
+                continue
+            return position
+    raise AssertionError("the journal ends before its end")
+
+
+def score(url: str, start: int, stop: int, spec=SPEC) -> np.ndarray:
+    """The scores of some payments, each counted on its own."""
+    scorer = scorer_at(url, small_artifact(spec))
+    return scores_of([scorer.answer([call])[0] for call in CALLS[start:stop]])
+
+
+def test_nothing_is_forgotten_that_the_snapshot_before_lacks(url) -> None:
+    keeper = Keeper(url, lambda: [SPEC])
+    score(url, 0, 30)
+    keeper.look()
+    keeper.save()
+    assert first_kept(url) == 0
+    score(url, 30, 50)
+    keeper.look()
+    keeper.save()
+    assert first_kept(url) == 30
+    expected = score(f"{url}.whole", 0, 60)
+    np.testing.assert_allclose(score(url, 50, 60), expected[50:], atol=1e-6)
+
+
+def test_a_spec_that_comes_later_gets_all_the_past_and_holds_the_journal(url) -> None:
+    in_use = [SPEC]
+    keeper = Keeper(url, lambda: in_use)
+    score(url, 0, 30)
+    keeper.look()
+    keeper.save()
+    in_use.append(OTHER)
+    score(url, 30, 50)
+    keeper.look()
+    keeper.save()
+    assert first_kept(url) == 0  # a snapshot of the second is only there once
+    score(url, 50, 60)
+    keeper.look()
+    keeper.save()
+    assert first_kept(url) == 50
+    expected = score(f"{url}.whole", 0, 80, OTHER)
+    np.testing.assert_allclose(score(url, 60, 80, OTHER), expected[60:], atol=1e-6)
+
+
+def test_a_spec_without_snapshot_nor_journal_is_refused_until_it_is_backfilled(url, caplog) -> None:
+    in_use = [SPEC]
+    keeper = Keeper(url, lambda: in_use)
+    for stop in (10, 20):
+        score(url, stop - 10, stop)
+        keeper.look()
+        keeper.save()
+    check_history(url, SPEC)
+    for refused in (check_history, lambda url, spec: state_at(url, spec)):
+        with pytest.raises(ServingError, match="//batch:backfill"):
+            refused(url, OTHER)
+    in_use.append(OTHER)
+    keeper.look()
+    keeper.look()
+    assert caplog.text.count("//batch:backfill") == 1
+
+
+def test_what_is_in_use_no_longer_holds_nothing(url) -> None:
+    in_use = [SPEC, OTHER]
+    keeper = Keeper(url, lambda: in_use)
+    score(url, 0, 10)
+    keeper.look()
+    keeper.save()
+    in_use.remove(OTHER)
+    score(url, 10, 20)
+    keeper.look()
+    keeper.save()
+    assert first_kept(url) == 10
+
+
+def test_nothing_is_forgotten_as_long_as_it_is_not_known_what_is_in_use(url, caplog) -> None:
+    away = False
+
+    def in_use():
+        if away:
+            raise SourceUnreachableError("the model store is away")
+        return [SPEC]
+
+    keeper = Keeper(url, in_use)
+    for stop in (10, 20, 30):
+        away = stop > 10
+        score(url, stop - 10, stop)
+        keeper.look()
+        keeper.save()
+    assert first_kept(url) == 0
+    assert "the model store is away" in caplog.text
+    away = False
+    keeper.look()
+    score(url, 30, 40)
+    keeper.look()
+    keeper.save()
+    assert first_kept(url) == 30
+
+
+def test_in_use_is_what_serves_and_all_that_has_an_alias(tmp_path) -> None:
+    for spec in (SPEC, OTHER, SPEC):
+        publish(tmp_path, small_artifact(spec))
+    store = ModelStore(tmp_path)
+    specs = SpecsOfModels(store, 1)
+    assert list(specs()) == [SPEC]
+    store.set_alias("fraud", "challenger", 2)
+    assert list(specs()) == [SPEC, OTHER]
