@@ -11,6 +11,7 @@ from typing import Any
 
 from fraud_detect import torchserve_codec
 from fraud_detect.answers import ARROW, JSON
+from fraud_detect.decision_log import DecisionLog
 from fraud_detect.scorer import Call, Scorer
 from fraud_detect.worker_settings import WorkerSettings
 
@@ -21,6 +22,7 @@ class FraudHandler:
     def __init__(self) -> None:
         self.initialized = False
         self._scorer: Scorer
+        self._decisions: DecisionLog | None = None
 
     def initialize(self, context: Any) -> None:
         """Loads the version of the model that the archive names, and the latest state."""
@@ -28,7 +30,14 @@ class FraudHandler:
         logging.getLogger().setLevel(logging.WARNING)
         torchserve_codec.read_in_large_pieces()
         version = context.manifest["model"]["modelVersion"]
-        self._scorer = WorkerSettings.from_environment().scorer(version)
+        settings = WorkerSettings.from_environment()
+        self._scorer = settings.scorer(version)
+        if settings.decision_log:
+            model = self._scorer.model
+            self._decisions = DecisionLog(
+                settings.decision_log, model=model.name, version=model.version
+            )
+            self._scorer.watchers.append(self._decisions)
         self._scorer.warm_up()
         self.initialized = True
 

@@ -98,7 +98,8 @@ class Scorer:
         """
         self.artifact = artifact
         self.state = state
-        self._model = Model(name, version)
+        self.model = Model(name, version)
+        """Which one answers."""
         self._format = TransactionFormat(artifact.spec)
         self._score = score_function(artifact, threads=threads)
         self._explainer = Explainer(artifact.net, artifact.spec)
@@ -210,12 +211,12 @@ class Scorer:
             (invalid,) = request.errors
             if invalid is not None:
                 return Answer(_BAD_REQUEST, answers.encode(Error(invalid.error)))
-            return Answer(_OK, answers.encode(One.of(next(valid), self._model)))
+            return Answer(_OK, answers.encode(One.of(next(valid), self.model)))
         listed = [
             next(valid) if wrong is None else Refused(wrong.transaction_id, wrong.error)
             for wrong in request.errors
         ]
-        return Answer(_OK, answers.encode(Many(listed, self._model)))
+        return Answer(_OK, answers.encode(Many(listed, self.model)))
 
     def _listed(self, request: Request, batch: ScoredBatch, *, explain: bool) -> list[Scored]:
         """The answers to a request's valid transactions."""

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 
 from fraud_detect.archive import write_archive
+from fraud_detect.decision_log import LOCK, wait_for_writers
 from fraud_detect.errors import ServingError
 from fraud_detect.management import Management
 from fraud_detect.processes import DIES_WITH_US, python_path
@@ -164,6 +165,7 @@ class TorchServe:
             finally:
                 _kill_session(self._process)
             self._process = None
+            wait_for_writers(self._folder, STOP_WITHIN)  # TorchServe kills those who decide
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _environment(self) -> dict[str, str]:
@@ -172,6 +174,7 @@ class TorchServe:
             **os.environ,
             **self._settings.environment(),
             "PYTHONPATH": python_path(),
+            LOCK: str(home),
             "LOG_LOCATION": str(home / "logs"),
             "METRICS_LOCATION": str(home / "logs"),
             "TEMP": str(home / "tmp"),

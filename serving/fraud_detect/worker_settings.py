@@ -23,6 +23,8 @@ class WorkerSettings:
     model_store: str
     feature_store: str
     """Of snapshots and journal."""
+    decision_log: str = ""
+    """Of a database for every decision; empty: none."""
     threads: int = 1
     """That score a batch."""
 
@@ -31,6 +33,7 @@ class WorkerSettings:
         return {
             "FRAUD_MODEL_STORE": self.model_store,
             "FRAUD_FEATURE_STORE": self.feature_store,
+            "FRAUD_DECISION_LOG": self.decision_log,
             "FRAUD_SCORING_THREADS": str(self.threads),
         }
 
@@ -45,6 +48,7 @@ class WorkerSettings:
             return cls(
                 model_store=variables["FRAUD_MODEL_STORE"],
                 feature_store=variables["FRAUD_FEATURE_STORE"],
+                decision_log=variables.get("FRAUD_DECISION_LOG", ""),
                 threads=int(variables.get("FRAUD_SCORING_THREADS", "1")),
             )
         except KeyError as error:
