@@ -84,6 +84,10 @@ class DecisionLog:
         """Of the decisions, those that will be in the table."""
         return self.n_taken - self.n_written - self.n_dropped
 
+    def counts(self) -> dict[str, int]:
+        """How many decisions so far were ``taken``, and of them ``written`` and ``dropped``."""
+        return {"taken": self.n_taken, "written": self.n_written, "dropped": self.n_dropped}
+
     @property
     def pid(self) -> int | None:
         """Of the process that writes; None while there is none."""
