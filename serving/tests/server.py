@@ -6,7 +6,7 @@ import http.client
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from fraud_detect.ports import free_ports
 from fraud_detect.torchserve import TorchServe
 from fraud_detect.torchserve_config import ServerOptions
 from fraud_detect.worker_settings import WorkerSettings
+from fraud_ml.artifact import Artifact
 
 JSON = {"Content-Type": "application/json"}
 
@@ -61,14 +62,23 @@ def settings_in(folder: Path) -> WorkerSettings:
 
 
 @contextmanager
-def running_server(folder: Path, **options: Any) -> Iterator[TorchServe]:
+def running_server(
+    folder: Path,
+    *,
+    artifact: Artifact | None = None,
+    decision_log: str = "",
+    **options: Any,
+) -> Iterator[TorchServe]:
     """A server of a small model that is stored in ``folder`` first, without tokens unless asked.
 
     Args:
         folder: empty.
+        artifact: in place of the small model.
+        decision_log: the URL of one; empty: none.
         **options: fields of ``ServerOptions``.
     """
-    version = publish(folder / "models", small_artifact())
+    version = publish(folder / "models", artifact or small_artifact())
+    settings = replace(settings_in(folder), decision_log=decision_log)
     server_options = ServerOptions(ports=free_ports(), **({"token_auth": False} | options))
-    with TorchServe(str(version), settings_in(folder), server_options) as server:
+    with TorchServe(str(version), settings, server_options) as server:
         yield server
