@@ -232,7 +232,7 @@ def test_torchserve_kills_its_workers_and_no_decision_is_lost(url, tmp_path) -> 
         killed, other = workers()
         os.kill(killed, signal.SIGKILL)
         wait_until(lambda: len(workers() - {killed, other}) == 1)
-        wait_until(lambda: server.management.n_ready("fraud", "1") == 2)
+        wait_until(lambda: server.management.n_ready("1") == 2)
         sent += send(server.ports.inference, PAYMENTS.slice(60, 40))
         wait_until(lambda: len(decisions_in(url)) == 100)
         holder = hold(url)
