@@ -13,4 +13,4 @@ def benchmark(is_quick: bool) -> list[Result]:  # noqa: FBT001 (the harness give
 
 
 if __name__ == "__main__":
-    main(benchmark, description="Our server against TorchServe by its README, FastAPI, LitServe.")
+    main(benchmark, description="Our server against a plain TorchServe, FastAPI and LitServe.")

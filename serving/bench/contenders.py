@@ -128,7 +128,7 @@ def litserve(ground: Ground) -> Iterator[Contender]:
 
 CONTENDERS: dict[str, Start] = {
     OURS: ours,
-    "TorchServe by its README": plain_torchserve,
+    "plain TorchServe": plain_torchserve,
     "FastAPI": fastapi,
     "LitServe": litserve,
 }

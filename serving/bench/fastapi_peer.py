@@ -55,7 +55,7 @@ def make_app() -> FastAPI:
     app = FastAPI()
 
     # `async`, although it computes: the state must be changed by one after the other, so the
-    # threads of plain functions would only queue for a lock. Measured, that is also faster.
+    # threads of plain functions would only queue for a lock.
     @app.post("/predict")
     async def predict(transaction: Transaction) -> Scored:
         (answer,) = model.predict([transaction.model_dump()])

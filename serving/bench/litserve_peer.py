@@ -48,8 +48,8 @@ def main() -> None:
     # As many as there are connections, so that no batch has to wait for the next; 1 ms, because
     # one connection waits for it in vain.
     api = FraudAPI(max_batch_size=64, batch_timeout=0.001)
-    # ZeroMQ, as its documentation says for more than 100 requests a second; one worker, since
-    # two on two cores leave none for HTTP (measured).
+    # ZeroMQ, as its documentation says for more than 100 requests a second. One worker, as all
+    # but the plain TorchServe have: each would have to count what the others have scored.
     server = ls.LitServer(api, accelerator="cpu", workers_per_device=1, fast_queue=True)
     server.run(
         host="127.0.0.1",

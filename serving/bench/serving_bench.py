@@ -61,20 +61,21 @@ class Plan:
 
     @property
     def n_a_round(self) -> int:
-        """Transactions, of which nobody sees one twice."""
+        """Transactions of a round; nobody is sent one twice."""
         return self.n_alone + self.n_together + 2 * len(FEW) * self.n_bulks * BULK
 
     @property
     def n_coming(self) -> int:
-        """Transactions of all rounds."""
+        """Transactions that are sent, warm-up included."""
         return self.n_warm_up + len(FEW) * self.n_bulks * BULK + self.rounds * self.n_a_round
 
 
 QUICK = Plan(
+    n_customers=5_000,
     n_known_days=2,
-    warm_up=3.0,
+    warm_up=2.0,
     rounds=1,
-    seconds=0.7,
+    seconds=0.5,
     n_warm_up=20_000,
     n_alone=1_000,
     n_together=8_000,
@@ -123,12 +124,12 @@ def measured(plan: Plan, names: Sequence[str] = tuple(CONTENDERS)) -> list[Resul
     found: dict[str, dict[str, list[float]]] = {name: {} for name in (*names, IN_PROCESS)}
     with tempfile.TemporaryDirectory(prefix="b-") as folder, ExitStack() as running:
         asks = _started(names, workload, Path(folder), running)
-        _warm_up(asks, workload, plan)
+        warm_up(asks, workload, plan)
         for number in range(plan.rounds):
             say(f"round {number + 1} of {plan.rounds}")
-            payments = _payments(workload, plan, number)
+            payments = payments_of(workload, plan, number)
             for name, ask in asks.items():
-                values = _turn(ask, payments, plan.seconds, arrow=name in (OURS, IN_PROCESS))
+                values = turn(ask, payments, plan.seconds, arrow=name in (OURS, IN_PROCESS))
                 say(f"  {name}: " + ", ".join(f"{of} {v:,.4g}" for of, v in values.items()))
                 for of, value in values.items():
                     found[name].setdefault(of, []).append(value)
@@ -200,7 +201,8 @@ def _scorer(ground: Ground) -> Scorer:
     return settings.scorer(str(ground.model.version))
 
 
-def _warm_up(asks: Mapping[str, Ask], workload: Workload, plan: Plan) -> None:
+def warm_up(asks: Mapping[str, Ask], workload: Workload, plan: Plan) -> None:
+    """Asks everyone for a while: Java compiles meanwhile, and caches fill."""
     singles = workload.singles(0, plan.n_warm_up)
     bulks = workload.bulks(plan.n_warm_up, len(FEW) * plan.n_bulks)
     for name, ask in asks.items():
@@ -209,7 +211,7 @@ def _warm_up(asks: Mapping[str, Ask], workload: Workload, plan: Plan) -> None:
         ask("bulk", bulks, 2, plan.seconds)
 
 
-def _payments(workload: Workload, plan: Plan, number: int) -> Payments:
+def payments_of(workload: Workload, plan: Plan, number: int) -> Payments:
     """Of the round of that number, from 0."""
     alone = plan.n_coming - (plan.rounds - number) * plan.n_a_round
     together = alone + plan.n_alone
@@ -223,7 +225,7 @@ def _payments(workload: Workload, plan: Plan, number: int) -> Payments:
     )
 
 
-def _turn(ask: Ask, payments: Payments, seconds: float, *, arrow: bool) -> dict[str, float]:
+def turn(ask: Ask, payments: Payments, seconds: float, *, arrow: bool) -> dict[str, float]:
     """One round of one server: the value of each measure."""
     alone = ask("single", payments.alone, 1, seconds)
     together = ask("single", payments.together, MANY, seconds)

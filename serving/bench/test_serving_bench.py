@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
 import pytest
-from contenders import CONTENDERS
-from serving_bench import FEW, IN_PROCESS, OURS, QUICK, UNITS, Plan, measured, results_of
-from workload import BULK
+from load import Load
+from serving_bench import (
+    IN_PROCESS,
+    OURS,
+    UNITS,
+    Plan,
+    measured,
+    payments_of,
+    results_of,
+    turn,
+    warm_up,
+)
+from workload import simulated
 
 SMALL = Plan(
     n_customers=1_000,
@@ -50,10 +66,23 @@ def test_the_ratio_is_against_the_best_peer_and_above_one_where_ours_is_better()
     assert {results[of].peer for of in UNITS if UNITS[of] != "ms"} == {"fast"}
 
 
-def test_nobody_sees_a_transaction_twice() -> None:
-    assert QUICK.n_coming == (
-        QUICK.n_warm_up
-        + len(FEW) * QUICK.n_bulks * BULK
-        + QUICK.rounds * (QUICK.n_alone + QUICK.n_together + 2 * len(FEW) * QUICK.n_bulks * BULK)
-    )
-    assert set(CONTENDERS) >= {OURS, "FastAPI", "LitServe"}
+def ids_in(kind: str, body: bytes) -> list[int]:
+    if kind == "arrow":
+        return pa.ipc.open_stream(body).read_all()["transaction_id"].to_pylist()
+    content = json.loads(body)
+    return [row["transaction_id"] for row in content.get("transactions", [content])]
+
+
+def test_nobody_is_sent_a_transaction_twice() -> None:
+    plan = replace(SMALL, rounds=2)
+    workload = simulated(n_customers=1_000, n_days=10, n_coming=plan.n_coming)
+    sent: list[int] = []
+
+    def ask(kind: str, bodies: Sequence[bytes], connections: int, seconds: float) -> Load:
+        sent.extend(number for body in bodies for number in ids_in(kind, body))
+        return Load(np.ones(len(bodies)), 1.0)
+
+    warm_up({OURS: ask}, workload, plan)
+    for number in range(plan.rounds):
+        turn(ask, payments_of(workload, plan, number), 1.0, arrow=True)
+    assert sorted(sent) == workload.coming["transaction_id"].to_pylist()
