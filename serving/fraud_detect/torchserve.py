@@ -190,10 +190,11 @@ class TorchServe:
 
     def _is_ready(self) -> bool:
         """Whether every worker has loaded the model; `/ping` says healthy long before."""
-        if self.options.token_auth and not self.keys.exists():
+        try:
+            management = self.management
+        except (FileNotFoundError, json.JSONDecodeError):  # it has not written its tokens yet
             return False
-        ready = self.management.n_ready(MODEL_NAME, self._version)
-        return ready == self.options.workers
+        return management.n_ready(MODEL_NAME, self._version) == self.options.workers
 
     def _last_words(self) -> str:
         words = []

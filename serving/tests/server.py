@@ -66,22 +66,27 @@ def free_ports() -> Ports:
     )
 
 
-def settings_in(folder: Path) -> WorkerSettings:
-    """Models and state in ``folder``."""
+def settings_in(folder: Path, *, feature_store: str | None = None) -> WorkerSettings:
+    """Models in ``folder``, and state there or in ``feature_store``."""
     return WorkerSettings(
-        model_store=str(folder / "models"), feature_store=f"sqlite:///{folder / 'features.db'}"
+        model_store=str(folder / "models"),
+        feature_store=feature_store or f"sqlite:///{folder / 'features.db'}",
     )
 
 
 @contextmanager
-def running_server(folder: Path, **options: Any) -> Iterator[TorchServe]:
+def running_server(
+    folder: Path, *, feature_store: str | None = None, **options: Any
+) -> Iterator[TorchServe]:
     """A server of a small model that is stored in ``folder`` first, without tokens unless asked.
 
     Args:
         folder: empty.
+        feature_store: URL; by default it is in ``folder``.
         **options: fields of ``ServerOptions``.
     """
     version = publish(folder / "models", small_artifact())
     server_options = ServerOptions(ports=free_ports(), **({"token_auth": False} | options))
-    with TorchServe(str(version), settings_in(folder), server_options) as server:
+    settings = settings_in(folder, feature_store=feature_store)
+    with TorchServe(str(version), settings, server_options) as server:
         yield server
