@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from itertools import chain
 from typing import Any
 
@@ -13,6 +15,8 @@ from payments import SPEC
 from data_connector import open_journal
 from fraud_detect import journal_entries
 from fraud_detect.journal_entries import Labels
+from fraud_detect.online_state import OnlineState
+from fraud_detect.snapshots import Snapshots
 from fraud_ml.features import compute_features, feature_matrix
 from fraud_ml.transactions import label_schema
 
@@ -51,6 +55,13 @@ def columns_of(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:
     """``rows`` column by column, as a state counts them."""
     names = dict.fromkeys(chain.from_iterable(rows))
     return {name: [row[name] for row in rows] for name in names}
+
+
+@contextmanager
+def state_of(url: str) -> Iterator[OnlineState]:
+    """The online state at ``url``, whose connections are closed in the end."""
+    with open_journal(url) as journal, closing(Snapshots(url, SPEC)) as snapshots:
+        yield OnlineState(journal, snapshots)
 
 
 def same_features(found: npt.ArrayLike, url: str, ids: list[Any], **known: Any) -> None:

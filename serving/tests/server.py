@@ -52,11 +52,11 @@ def ask(
         connection.close()
 
 
-def settings_in(folder: Path) -> WorkerSettings:
-    """Models and state in ``folder``."""
+def settings_in(folder: Path, *, feature_store: str | None = None) -> WorkerSettings:
+    """Models in ``folder``, and state there or in ``feature_store``."""
     return WorkerSettings(
         model_store=str(folder / "models"),
-        feature_store=f"sqlite:///{folder / 'features.db'}",
+        feature_store=feature_store or f"sqlite:///{folder / 'features.db'}",
         shadow_log=f"sqlite:///{folder / 'shadow.db'}",
     )
 
@@ -67,6 +67,7 @@ def running_server(
     *,
     artifact: Artifact | None = None,
     decision_log: str = "",
+    feature_store: str | None = None,
     **options: Any,
 ) -> Iterator[TorchServe]:
     """A server of a small model that is stored in ``folder`` first, without tokens unless asked.
@@ -75,10 +76,12 @@ def running_server(
         folder: empty.
         artifact: in place of the small model.
         decision_log: the URL of one; empty: none.
+        feature_store: URL; by default it is in ``folder``.
         **options: fields of ``ServerOptions``.
     """
     version = publish(folder / "models", artifact or small_artifact())
-    settings = replace(settings_in(folder), decision_log=decision_log)
+    stores = settings_in(folder, feature_store=feature_store)
+    settings = replace(stores, decision_log=decision_log)
     server_options = ServerOptions(ports=free_ports(), **({"token_auth": False} | options))
     with TorchServe(str(version), settings, server_options) as server:
         yield server

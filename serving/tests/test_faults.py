@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from history import columns_of, counted, same_features
+from history import columns_of, counted, same_features, state_of
 from payments import (
     SPEC,
     bodies_of,
@@ -132,16 +132,17 @@ def test_a_postgresql_that_is_killed_degrades_answers_until_it_is_back(
     postgresql, no_retry_pause
 ) -> None:
     url = postgresql.url.render_as_string(hide_password=False)
-    scorer = scorer_at(hasty(url), small_artifact())
-    assert not any(is_degraded(scorer, body) for body in BODIES[:20])
-    postgresql.kill()
-    begun = time.perf_counter()
-    assert all(is_degraded(scorer, body) for body in BODIES[20:30])
-    assert time.perf_counter() - begun < 2
-    postgresql.start()
-    assert not any(is_degraded(scorer, body) for body in BODIES[30:60])
-    assert [row["transaction_id"] for row in counted(url)] == IDS[:20] + IDS[30:60]
-    same_features(count(scorer.state, 60, 90), url, IDS[60:90])
+    with state_of(hasty(url)) as state:
+        scorer = Scorer(small_artifact(), state, name="fraud", version=1)
+        assert not any(is_degraded(scorer, body) for body in BODIES[:20])
+        postgresql.kill()
+        begun = time.perf_counter()
+        assert all(is_degraded(scorer, body) for body in BODIES[20:30])
+        assert time.perf_counter() - begun < 2
+        postgresql.start()
+        assert not any(is_degraded(scorer, body) for body in BODIES[30:60])
+        assert [row["transaction_id"] for row in counted(url)] == IDS[:20] + IDS[30:60]
+        same_features(count(state, 60, 90), url, IDS[60:90])
 
 
 _ON_A_FULL_DISK = """
