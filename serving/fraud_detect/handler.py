@@ -16,8 +16,9 @@ from fraud_detect import torchserve_codec
 from fraud_detect.answers import ARROW, JSON
 from fraud_detect.at_work import AtWork
 from fraud_detect.decision_log import DecisionLog
+from fraud_detect.drift import Drift
 from fraud_detect.scorer import Call, Scorer
-from fraud_detect.service_metrics import TELL_EVERY, ServiceMetrics
+from fraud_detect.service_metrics import DRIFT_EVERY, TELL_EVERY, ServiceMetrics
 from fraud_detect.shadow import Shadow
 from fraud_detect.worker_settings import WorkerSettings
 
@@ -30,6 +31,8 @@ class FraudHandler:
         self._scorer: Scorer
         self._metrics: ServiceMetrics
         self._decisions: DecisionLog | None = None
+        self._drift: Drift | None = None
+        self._drift_at = 0.0
 
     def initialize(self, context: Any) -> None:
         """Loads the version of the model that the archive names, and the latest state."""
@@ -50,6 +53,9 @@ class FraudHandler:
         if settings.shadow_log:
             spec = self._scorer.artifact.spec
             self._scorer.watchers.append(Shadow(settings, version=model.version, spec=spec))
+        if self._scorer.artifact.reference is not None:
+            self._drift = Drift(self._scorer.artifact.reference)
+            self._scorer.watchers.append(self._drift)
         self._scorer.warm_up()
         threading.Thread(target=self._tell, daemon=True).start()
         self.initialized = True
@@ -81,8 +87,19 @@ class FraudHandler:
                     self._metrics.set("fraud_decision_log_total", count, outcome)
             for key, count in self._scorer.state.replica.state.n_keys.items():
                 self._metrics.set("fraud_state_keys", count, key)
+            if self._drift is not None and time.monotonic() >= self._drift_at:
+                self._tell_drift(self._drift)
             sys.stdout.write(self._metrics.lines())
             sys.stdout.flush()
+
+    def _tell_drift(self, drift: Drift) -> None:
+        n_rows, of_score, of_features = drift.measure()
+        self._metrics.set("fraud_drift_rows", n_rows)
+        self._metrics.set("fraud_score_psi", of_score)
+        for name, of_feature in of_features.items():
+            self._metrics.set("fraud_feature_psi", of_feature, name)
+        if n_rows:  # the first payments of a new worker do not wait a minute
+            self._drift_at = time.monotonic() + DRIFT_EVERY
 
 
 def _content_type(context: Any, number: int) -> str:

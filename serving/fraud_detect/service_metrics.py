@@ -24,6 +24,8 @@ from fraud_detect.scorer import STAGES, Answer, ScoredBatch
 
 TELL_EVERY = 1.0
 """Seconds."""
+DRIFT_EVERY = 60.0
+"""Seconds between measures of drift."""
 SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 SCORES = (0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 TOTAL = "total"
@@ -51,6 +53,9 @@ METRICS = (
     Metric("fraud_decision_log_total", "counter", "Count", ("outcome",)),
     Metric("fraud_state_keys", "gauge", "Count", ("key",)),
     Metric("fraud_model_info", "gauge", "Count", ("model",)),
+    Metric("fraud_drift_rows", "gauge", "Count"),
+    Metric("fraud_score_psi", "gauge", "Count"),
+    Metric("fraud_feature_psi", "gauge", "Count", ("feature",)),
 )
 
 _KINDS = {metric.name: metric for metric in METRICS}

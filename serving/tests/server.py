@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import http.client
 import json
-from collections.abc import Iterator, Mapping
+import re
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -85,3 +88,26 @@ def running_server(
     server_options = ServerOptions(ports=free_ports(), **({"token_auth": False} | options))
     with TorchServe(str(version), settings, server_options) as server:
         yield server
+
+
+Samples = dict[str, dict[tuple[str, ...], float]]
+"""Values by metric and labels, but the host's, in the order in which they are declared."""
+
+
+def told(text: str) -> Samples:
+    """Our metrics in what `/metrics` says."""
+    found: Samples = defaultdict(dict)
+    for name, labels, value in re.findall(r"^(fraud_\w+)\{(.*)\} (\S+)$", text, re.MULTILINE):
+        values = dict(re.findall(r'(\w+)="([^"]*)"', labels))
+        values.pop("Hostname", None)
+        found[name][tuple(values.values())] = float(value)
+    return found
+
+
+def metrics_when(port: int, true: Callable[[Samples], bool], seconds: float = 30) -> Samples:
+    """The metrics, as soon as ``true`` of them."""
+    deadline = time.monotonic() + seconds
+    while not true(found := told(ask(port, "/metrics").body.decode())):
+        assert time.monotonic() < deadline, f"it did not come true: {dict(found)}"
+        time.sleep(0.05)
+    return found

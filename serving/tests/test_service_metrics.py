@@ -1,31 +1,18 @@
 """What the service tells Prometheus is what happened, whichever worker it happened to."""
 
 import re
-import time
-from collections import Counter, defaultdict
+from collections import Counter
 
 import numpy as np
 import pytest
 from payments import bodies_of, calls_of, scorer_at, small_artifact, small_simulation
-from server import ask, running_server
+from server import ask, metrics_when, running_server
 
 from fraud_detect.scorer import STAGES, Call
 from fraud_detect.service_metrics import METRICS, SCORES, SECONDS, TOTAL, ServiceMetrics
 
 PAYMENTS = small_simulation().transactions
 SCORE = "/predictions/fraud"
-
-Samples = dict[str, dict[tuple[str, ...], float]]
-
-
-def told(text: str) -> Samples:
-    """Values by metric and labels, in the order in which they are declared."""
-    found: Samples = defaultdict(dict)
-    for name, labels, value in re.findall(r"^(fraud_\w+)\{(.*)\} (\S+)$", text, re.MULTILINE):
-        values = dict(re.findall(r'(\w+)="([^"]*)"', labels))
-        values.pop("Hostname", None)
-        found[name][tuple(values.values())] = float(value)
-    return found
 
 
 def lines_of(metrics: ServiceMetrics) -> dict[tuple[str, str], float]:
@@ -125,12 +112,3 @@ def test_through_torchserve_counts_are_exact_with_two_workers(tmp_path) -> None:
         assert 0.8 * n_keys < found["fraud_state_keys"]["1", key] <= n_keys
     assert found["fraud_model_info"] == {("1", "fraud"): 1}
     assert set(found) <= {metric.name for metric in METRICS}
-
-
-def metrics_when(port: int, true, seconds: float = 30) -> Samples:
-    """The metrics, as soon as ``true`` of them."""
-    deadline = time.monotonic() + seconds
-    while not true(found := told(ask(port, "/metrics").body.decode())):
-        assert time.monotonic() < deadline, f"it did not come true: {dict(found)}"
-        time.sleep(0.05)
-    return found
