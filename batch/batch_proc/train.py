@@ -20,6 +20,7 @@ from batch_proc.train_options import TrainOptions, parse_train_options
 from data_connector import ModelStore, StoredModel
 from data_connector.command import fraud_home, run
 from fraud_ml.artifact import Artifact, save_artifact
+from fraud_ml.distribution import fit_reference
 from fraud_ml.export import to_onnx
 from fraud_ml.feature_spec import FeatureSpec
 from fraud_ml.policy import CapacityPolicy, fit_capacity_policy
@@ -59,6 +60,7 @@ def train(options: TrainOptions, home: Path, stages: Stages) -> tuple[StoredMode
             metrics={measure.name: float(measure.value) for measure in reached},
             policy=policy,
             lineage=lineage,
+            reference=fit_reference(fold.train.features, model.out_of_fold_scores, spec.names),
             onnx=to_onnx(model.net),
         )
         store = ModelStore(home / "models")

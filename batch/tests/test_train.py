@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from small_training import QUICK, SMALL, TRAIN_START
@@ -72,6 +73,10 @@ def test_the_stored_model_is_what_was_tested(numbers: dict[str, float], home: Pa
     assert artifact.lineage["test_days"] == "2018-05-19 to 2018-05-25"
     assert len(artifact.lineage["data_fingerprint"]) == 64
     assert {"commit", "torch", "scikit-learn"} <= set(artifact.lineage)
+    assert artifact.reference is not None
+    shares = np.array(artifact.reference.features["amount"].shares)
+    np.testing.assert_allclose(shares, [0.1] * 10 + [0], atol=0.01)
+    assert len(artifact.reference.score.edges) > 1
 
 
 def test_the_stored_model_decides(numbers: dict[str, float], home: Path) -> None:

@@ -84,6 +84,8 @@ _BACKENDS = {
     "file": "data_connector.files:open_files",
     **dict.fromkeys(OBJECT_SCHEMES, "data_connector.objects:open_objects"),
     "duckdb": "data_connector.duckdb_files:open_duckdb",
+    "mariadb": "data_connector.mysql:open_mysql",
+    "mysql": "data_connector.mysql:open_mysql",
     "sqlite": "data_connector.sqlite:open_sqlite",
     "postgresql": "data_connector.postgresql:open_postgresql",
 }

@@ -27,6 +27,9 @@ _PIECE = 1 << 20
 # Seconds that SQLite waits while another publishes; `?timeout=` in the URL overrules it.
 _SQLITE_TIMEOUT = "60"
 
+# Others would want another schema, such as MySQL, which has no TEXT in a key.
+_SCHEMES = ("postgresql", "sqlite")
+
 _METADATA = sa.MetaData()
 _MODELS = sa.Table(
     "model_store_models",
@@ -53,7 +56,7 @@ def open_sql_models(location: DatabaseLocation, cache: ModelCache) -> SqlModels:
     if location.scheme == "sqlite" and "timeout" not in location.url.query:
         location = DatabaseLocation(location.url.update_query_dict({"timeout": _SQLITE_TIMEOUT}))
     backend = open_backend(location)
-    if not isinstance(backend, SqlBackend):
+    if not isinstance(backend, SqlBackend) or location.scheme not in _SCHEMES:
         raise UnsupportedSourceError(
             f"no model store in {location.scheme} databases: give a folder, object storage, "
             "sqlite:// or postgresql://"

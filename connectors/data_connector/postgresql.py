@@ -31,7 +31,7 @@ from data_connector.locations import DatabaseLocation
 from data_connector.postgresql_copy import binary, csv, is_written
 from data_connector.postgresql_types import NUMERIC, READ
 from data_connector.sql import SqlBackend
-from data_connector.sql_dialect import Rows, Values, undescribed
+from data_connector.sql_dialect import Rows, TransactionalDialect, Values, undescribed
 from data_connector.statements import execute, listed_names, quoted
 
 # libpq's parameters, each of which the URL can overrule.
@@ -70,7 +70,7 @@ def open_postgresql(location: DatabaseLocation) -> SqlBackend:
 
 
 @dataclass(frozen=True, slots=True)
-class PostgresqlDialect:
+class PostgresqlDialect(TransactionalDialect):
     """PostgreSQL 14 and later."""
 
     location: DatabaseLocation
@@ -137,7 +137,7 @@ class PostgresqlDialect:
         """Arrow's types, but for integers without a sign and those of 8 bits."""
         return arrow_types.stored_type(kind)
 
-    def declaration(self, kind: pa.DataType) -> str:
+    def declaration(self, kind: pa.DataType, *, in_key: bool = False) -> str:  # noqa: ARG002
         """The SQL type."""
         if pa.types.is_decimal(kind):
             return f"NUMERIC({kind.precision}, {kind.scale})"
@@ -173,8 +173,7 @@ class PostgresqlDialect:
             f"SELECT {listed_names(columns)} FROM {quoted(table)} LIMIT 0"
         )
 
-    @property
-    def row_order(self) -> str:
+    def row_order(self, staging: str) -> str:  # noqa: ARG002 - of all tables
         """A row's place in the table, which grows as long as none is deleted."""
         return "ctid"
 

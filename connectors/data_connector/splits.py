@@ -49,7 +49,7 @@ def split(
     counted = _column(source, f"SELECT count({key}) AS n FROM {relation}")  # noqa: S608
     firsts = sorted({counted[0] * part // parts + 1 for part in range(1, parts)})
     numbered = (
-        f"SELECT {key} AS first, row_number() OVER (ORDER BY {key}) AS n "  # noqa: S608
+        f"SELECT {key} AS first, row_number() OVER (ORDER BY {relation}.{key}) AS n "  # noqa: S608
         f"FROM {relation} WHERE {key} IS NOT NULL"
     )
     chosen = ", ".join(map(str, firsts)) or "0"

@@ -18,8 +18,6 @@ from data_connector.errors import (
     ConnectorError,
     SchemaMismatchError,
     TargetExistsError,
-    WriteError,
-    listed,
 )
 from data_connector.observe import Watched
 from data_connector.ranges import KeyRange, check_ranges, in_ranges, with_keys
@@ -27,6 +25,9 @@ from data_connector.sql_dialect import MISFITS, Dialect, Values, misfit
 from data_connector.statements import check_characters, execute, listed_names, quoted
 from data_connector.streams import OwningReader, regrouped
 from data_connector.upsert import Upsert, check_key, check_no_null
+
+# How the names of tables begin that are being filled, and not yet there for anybody.
+ASIDE = "data_connector_aside_"
 
 # Rows that are turned into the driver's form at once, however long the batches are.
 _ROWS_AT_A_TIME = 65_536
@@ -70,7 +71,10 @@ class SqlBackend:
                 parameters: list[Any] = []
             else:
                 where, parameters = self._where(connection, ranges, schema)
-                listed = ", ".join(f"fetched.{quoted(name)}" for name in schema.names)
+                listed = ", ".join(
+                    self.dialect.selected(f"fetched.{quoted(field.name)}", field.type)
+                    for field in schema
+                )
                 statement = f"SELECT {listed} FROM {relation}{where}"  # noqa: S608
                 columns = list(range(len(schema)))
             rows = resources.enter_context(
@@ -88,46 +92,34 @@ class SqlBackend:
         )
 
     def load(self, data: Watched, order: Order) -> int:
-        """Write all rows in one transaction with the table's creation."""
+        """Write all rows, and make the table if need be: all at once or not at all."""
         table = order.table
         assert table is not None  # noqa: S101 - `load` sees to it
         check_characters([table, *data.schema.names])
         self.dialect.check_names([table, *data.schema.names])
         stored = self._stored_schema(data.schema)
         check_key(order.key, stored.names)
-        with self._translated(), self._connected(create=True) as connection:
+        with self._translated(), self._connected(create=True) as connection, ExitStack() as made:
             self.dialect.begin(connection, write=True)
-            stored = self._prepare(connection, table, stored, order)
+            filled, stored = self._prepare(connection, table, stored, order, made)
             batches = _storable(data, stored, order.key)
             if order.key:
-                upsert = self._begun(connection, table, stored, order)
+                upsert = Upsert.of(filled, stored.names, order.key)
+                execute(connection, self.dialect.staging(upsert.staging, filled, stored.names))
+                # It says now, and not after the rows, if there can be no merging.
+                self.dialect.check_key(connection, upsert)
                 self.dialect.insert(connection, upsert.staging, stored, batches)
-                upsert.merge(connection, row_order=self.dialect.row_order)
+                upsert.check_distinct(connection, self.dialect.row_order(upsert.staging))
+                self.dialect.merge(connection, upsert)
             else:
-                self.dialect.insert(connection, table, stored, batches)
-            self._commit(connection)
+                self.dialect.insert(connection, filled, stored, batches)
+            self._publish(connection, made)
         return data.rows
 
-    def _begun(
-        self, connection: sa.Connection, table: str, stored: pa.Schema, order: Order
-    ) -> Upsert:
-        upsert = Upsert.of(table, stored.names, order.key, self.dialect.differ)
-        execute(connection, self.dialect.staging(upsert.staging, table, stored.names))
-        try:
-            # It says now, and not after the rows, if there can be no merging.
-            execute(connection, f"EXPLAIN {upsert.merging}").close()
-        except sa.exc.DBAPIError as error:
-            if error.orig is not None and self.dialect.lacks_key(error.orig):
-                raise WriteError(
-                    f"table {table!r} has no unique index on the key {listed(order.key)}, by "
-                    f"which to find the rows to update: run {upsert.indexing}"
-                ) from None
-            raise
-        return upsert
-
-    def _commit(self, connection: sa.Connection) -> None:
+    def _publish(self, connection: sa.Connection, made: ExitStack) -> None:
         try:
             connection.commit()
+            made.close()
         except sa.exc.DBAPIError as error:
             if not error.connection_invalidated:
                 raise
@@ -242,9 +234,14 @@ class SqlBackend:
         return pa.schema(fields)
 
     def _prepare(
-        self, connection: sa.Connection, table: str, stored: pa.Schema, order: Order
-    ) -> pa.Schema:
-        """The types to write, with the table there to take them."""
+        self,
+        connection: sa.Connection,
+        table: str,
+        stored: pa.Schema,
+        order: Order,
+        made: ExitStack,
+    ) -> tuple[str, pa.Schema]:
+        """The table to fill, which is there, and the types to write."""
         exists = table in table_names(connection)
         if exists and order.if_exists == "fail":
             raise TargetExistsError(
@@ -252,15 +249,18 @@ class SqlBackend:
                 "give if_exists='append' or 'replace'"
             )
         if exists and order.if_exists in ("append", "upsert"):
+            self.dialect.check_target(connection, table)
             target = self.dialect.describe(connection, f"SELECT * FROM {quoted(table)}")  # noqa: S608
-            return append_schema(stored, target)
-        if exists:
-            execute(connection, f"DROP TABLE {quoted(table)}")
-        parts = [f"{quoted(field.name)} {self.dialect.declaration(field.type)}" for field in stored]
+            return table, append_schema(stored, target)
+        parts = []
+        for field in stored:
+            kind = self.dialect.declaration(field.type, in_key=field.name in order.key)
+            parts.append(f"{quoted(field.name)} {kind}")
         if order.key:
             parts.append(f"PRIMARY KEY ({listed_names(order.key)})")
-        execute(connection, f"CREATE TABLE {quoted(table)} ({', '.join(parts)})")
-        return stored
+        definition = f"({', '.join(parts)})"
+        created = self.dialect.created(connection, table, definition, exists=exists)
+        return made.enter_context(created), stored
 
 
 def _storable(data: Watched, stored: pa.Schema, key: Sequence[str]) -> Iterator[pa.RecordBatch]:
@@ -303,7 +303,8 @@ def check_distinct(names: Sequence[str]) -> None:
 def table_names(connection: sa.Connection) -> list[str]:
     """The tables and views of the default schema, sorted."""
     inspector = sa.inspect(connection)
-    return sorted({*inspector.get_table_names(), *inspector.get_view_names()})
+    names = {*inspector.get_table_names(), *inspector.get_view_names()}
+    return sorted(name for name in names if not name.startswith(ASIDE))
 
 
 def _shown(value: Values, limit: int = 60) -> str:

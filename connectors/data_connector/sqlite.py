@@ -40,7 +40,7 @@ from data_connector.errors import (
 )
 from data_connector.locations import DatabaseLocation
 from data_connector.sql import SqlBackend
-from data_connector.sql_dialect import Rows, Values
+from data_connector.sql_dialect import Rows, TransactionalDialect, Values
 from data_connector.statements import execute, listed_names, quoted
 
 # More rows in a statement gain nothing; more values were too many for SQLite before 3.32.
@@ -91,7 +91,7 @@ def open_sqlite(location: DatabaseLocation) -> SqlBackend:
 
 
 @dataclass(frozen=True, slots=True)
-class SqliteDialect:
+class SqliteDialect(TransactionalDialect):
     """SQLite through Python's own `sqlite3`."""
 
     location: DatabaseLocation
@@ -222,7 +222,7 @@ class SqliteDialect:
             return pa.int64()
         return pa.float64() if pa.types.is_floating(stored) else stored
 
-    def declaration(self, kind: pa.DataType) -> str:
+    def declaration(self, kind: pa.DataType, *, in_key: bool = False) -> str:  # noqa: ARG002
         """The declared type from which `declared_type` finds `kind` again."""
         if pa.types.is_decimal(kind):
             name = "DECIMAL" if kind.precision <= _EXACT_DIGITS else "DECIMAL_TEXT"
@@ -250,8 +250,7 @@ class SqliteDialect:
         """A table without types: the merge converts the values. A SELECT loses some names."""
         return f"CREATE TEMPORARY TABLE {quoted(name)} ({listed_names(columns)})"
 
-    @property
-    def row_order(self) -> str:
+    def row_order(self, staging: str) -> str:  # noqa: ARG002 - of all tables
         """A row's number, which counts up."""
         return "rowid"
 

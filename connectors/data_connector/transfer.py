@@ -45,7 +45,8 @@ def fetch(
     reader:`), and when collected. Until then a SQLite database cannot be written by others.
 
     Args:
-        source: a SQLAlchemy URL (`sqlite:///path`, `postgresql://user:password@host/database`),
+        source: a SQLAlchemy URL (`sqlite:///path`, `postgresql://user:password@host/database`,
+            `mysql://...`, `mariadb://...`),
             or the path or URL (`file://`, `s3://`, `gs://`, `abfs://`, `https://`) of a
             `.parquet`, `.csv` or `.csv.gz` file, or of a folder of Parquet files.
         table: which table or view; may be left out where the source holds only one.

@@ -10,7 +10,7 @@ from uuid import uuid4
 import pyarrow as pa
 import sqlalchemy as sa
 
-from data_connector.errors import ColumnNotFoundError, SchemaMismatchError, WriteError
+from data_connector.errors import ColumnNotFoundError, SchemaMismatchError, WriteError, listed
 from data_connector.statements import execute, listed_names, quoted
 
 # A condition that holds unless the columns here hold exactly what the columns there do.
@@ -27,31 +27,28 @@ class Upsert:
     staging: str
     """The temporary table's name."""
 
-    differ: Differ
-    """As the database says that columns hold other values."""
-
     @classmethod
-    def of(cls, table: str, columns: Sequence[str], key: Sequence[str], differ: Differ) -> Upsert:
+    def of(cls, table: str, columns: Sequence[str], key: Sequence[str]) -> Upsert:
         """An upsert with a staging table of its own."""
         staging = f"staged_{uuid4().hex}"
-        return cls(
-            table=table, columns=tuple(columns), key=tuple(key), staging=staging, differ=differ
-        )
+        return cls(table=table, columns=tuple(columns), key=tuple(key), staging=staging)
 
-    @property
-    def merging(self) -> str:
-        """The statement that inserts what is staged, or updates what is there."""
+    def on_conflict(self, differ: Differ) -> str:
+        """Inserts what is staged, or updates what is there, in the words of most databases.
+
+        Args:
+            differ: as the database says that columns hold other values.
+        """
         names = listed_names(self.columns)
         # By another name, since a table may be called `excluded`; with a WHERE, without which
         # SQLite would take the ON for a join's.
         return (
             f"INSERT INTO {quoted(self.table)} AS target ({names}) "  # noqa: S608
             f"SELECT {names} FROM {self.staging} WHERE 1 = 1 "
-            f"ON CONFLICT ({listed_names(self.key)}) DO {self._update}"
+            f"ON CONFLICT ({listed_names(self.key)}) DO {self._update(differ)}"
         )
 
-    @property
-    def _update(self) -> str:
+    def _update(self, differ: Differ) -> str:
         """What to do with a row that is there: nothing unless a value changes.
 
         Else PostgreSQL would write it anew and leave the old one to be vacuumed, and SQLite write
@@ -62,29 +59,31 @@ class Upsert:
             return "NOTHING"
         changes = ", ".join(f"{name} = excluded.{name}" for name in changed)
         there, given = ([f"{row}.{name}" for name in changed] for row in ("target", "excluded"))
-        return f"UPDATE SET {changes} WHERE {self.differ(there, given)}"
+        return f"UPDATE SET {changes} WHERE {differ(there, given)}"
 
-    @property
-    def indexing(self) -> str:
-        """The statement that gives the table the index without which there is no merging."""
-        index = quoted(f"key_of_{self.table}")
-        return f"CREATE UNIQUE INDEX {index} ON {quoted(self.table)} ({listed_names(self.key)})"
+    def lacks_key(self, named: Callable[[Sequence[str]], str] = listed_names) -> WriteError:
+        """The error that tells the statement by which the table gets the index it lacks.
 
-    def merge(self, connection: sa.Connection, *, row_order: str) -> None:
-        """Bring the staged rows into the table.
+        Args:
+            named: names as the database's users write them.
+        """
+        index = named([f"key_of_{self.table}"])
+        return WriteError(
+            f"table {self.table!r} has no unique index on the key {listed(self.key)}, by which to "
+            f"find the rows to update: run CREATE UNIQUE INDEX {index} ON {named([self.table])} "
+            f"({named(self.key)})"
+        )
+
+    def check_distinct(self, connection: sa.Connection, row_order: str) -> None:
+        """Check that no key is staged twice.
 
         Args:
             connection: the one that has staged them.
             row_order: the hidden column by which the database orders rows as they came.
 
         Raises:
-            WriteError: two of them have the same key.
+            WriteError: two rows have the same key.
         """
-        self._check_distinct(connection, row_order)
-        execute(connection, self.merging).close()
-        execute(connection, f"DROP TABLE {self.staging}")
-
-    def _check_distinct(self, connection: sa.Connection, row_order: str) -> None:
         key, number = listed_names(self.key), f"number_{self.staging}"
         having = f"GROUP BY {key} HAVING count(*) > 1"
         if execute(connection, f"SELECT 1 FROM {self.staging} {having} LIMIT 1").first() is None:  # noqa: S608

@@ -20,6 +20,7 @@ END = "<!-- to here -->\n"
 PLACES = {
     "SQLite": "sqlite:///a.db",
     "PostgreSQL": "postgresql://host/a",
+    "MySQL, MariaDB": "mysql://host/a",
     "DuckDB": "duckdb:///a.duckdb",
     "Parquet": "a.parquet",
     "CSV": "a.csv",

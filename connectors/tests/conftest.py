@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 import redis
@@ -18,6 +19,7 @@ from hypothesis import settings
 from hypothesis.configuration import set_hypothesis_home_dir
 from redis_server import RedisServer, redis_server
 
+from tools.servers.mariadb import MariadbMissingError, MariadbServer, mariadb_running
 from tools.servers.postgresql import PostgresqlServer, postgresql_running
 
 # The same examples in every run.
@@ -78,6 +80,42 @@ def postgresql(postgresql_server: sa.URL, psql: Psql) -> str:
     psql(url, "DROP SCHEMA public CASCADE")
     psql(url, "CREATE SCHEMA public")
     return url
+
+
+@pytest.fixture(scope="session")
+def mariadb_server() -> Iterator[MariadbServer]:
+    """A MariaDB that lives as long as the tests."""
+    try:
+        running = mariadb_running(PASSWORD)
+        with running as server:
+            yield server
+    except MariadbMissingError as missing:
+        pytest.skip(str(missing))
+
+
+@pytest.fixture(scope="session")
+def mysql() -> Psql:
+    """Runs one statement in a MariaDB, past the library; names may stand in double quotes."""
+
+    def run(url: str, statement: str) -> list[tuple[object, ...]]:
+        driver = sa.make_url(url).set(drivername="mysql+pymysql")
+        ansi = {"sql_mode": "ANSI_QUOTES", "charset": "utf8mb4"}
+        engine = sa.create_engine(
+            driver, poolclass=sa.NullPool, isolation_level="AUTOCOMMIT", connect_args=ansi
+        )
+        with engine.connect() as connection:
+            result = connection.execution_options(no_parameters=True).exec_driver_sql(statement)
+            return [tuple(row) for row in result] if result.returns_rows else []
+
+    return run
+
+
+@pytest.fixture
+def mariadb(mariadb_server: MariadbServer, mysql: Psql) -> str:
+    """The URL of an empty database, whatever locks a failed test has left in another."""
+    name = f"fraud_{uuid4().hex}"
+    mysql(mariadb_server.url.render_as_string(hide_password=False), f"CREATE DATABASE {name}")
+    return mariadb_server.url.set(database=name).render_as_string(hide_password=False)
 
 
 def child_environment() -> dict[str, str]:

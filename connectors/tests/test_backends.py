@@ -13,14 +13,16 @@ from data_connector.locations import parse
 
 
 def test_an_unknown_scheme_lists_those_there_are() -> None:
-    with pytest.raises(
-        UnsupportedSourceError, match="mysql.*abfs, .*duckdb, file, .*postgresql, s3, .*sqlite"
-    ):
-        open_backend(parse("mysql://host/db"))
+    there = "abfs, .*duckdb, file, .*mariadb, .*mysql, postgresql, s3, .*sqlite"
+    with pytest.raises(UnsupportedSourceError, match=f"oracle.*{there}"):
+        open_backend(parse("oracle://host/db"))
 
 
 def test_importing_the_package_imports_nothing_heavy(python: Callable[..., str]) -> None:
-    heavy = "{'pyarrow', 'sqlalchemy', 'psycopg', 'numpy', 'duckdb', 'adbc_driver_manager'}"
+    heavy = {
+        *("pyarrow", "sqlalchemy", "psycopg", "pymysql", "numpy", "duckdb"),
+        "adbc_driver_manager",
+    }
     script = f"import sys, data_connector; print({heavy} & sys.modules.keys())"
     assert python(script) == "set()\n"
 

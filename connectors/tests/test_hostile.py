@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import string
 from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
+import sqlalchemy as sa
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
@@ -29,8 +31,10 @@ texts = st.lists(st.sampled_from(FRAGMENTS) | st.text(max_size=3), min_size=1, m
 )
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def fresh(request: pytest.FixtureRequest, tmp_path: Path, psql: Psql) -> Callable[[], str]:
+@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
+def fresh(
+    request: pytest.FixtureRequest, tmp_path: Path, psql: Psql, mysql: Psql
+) -> Callable[[], str]:
     """Makes a database that holds only the canary; its URL."""
 
     def sqlite() -> str:
@@ -43,8 +47,13 @@ def fresh(request: pytest.FixtureRequest, tmp_path: Path, psql: Psql) -> Callabl
         psql(url, "CREATE SCHEMA public")
         return url
 
+    def mariadb() -> str:
+        url: str = request.getfixturevalue("mariadb")
+        mysql(url, f"CREATE OR REPLACE DATABASE {sa.make_url(url).database}")
+        return url
+
     def make() -> str:
-        url = {"sqlite": sqlite, "postgresql": postgresql}[request.param]()
+        url = {"sqlite": sqlite, "postgresql": postgresql, "mariadb": mariadb}[request.param]()
         dc.load(CANARY, url, table="canary")
         return url
 
@@ -64,6 +73,11 @@ def is_kept(url: str, table: str, columns: list[str], value: str) -> bool:
     if url.startswith("sqlite"):
         # SQLite's own folding of case knows ASCII only, ours is stricter.
         return len({name.lower() for name in columns}) == len(columns)
+    if url.startswith("mysql"):
+        return len({name.lower() for name in columns}) == len(columns) and all(
+            0 < len(name) <= 64 and max(name) <= "\uffff" and name[-1] not in string.whitespace
+            for name in names
+        )
     return "\0" not in value and all(0 < len(name.encode()) <= 63 for name in names)
 
 

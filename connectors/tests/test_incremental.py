@@ -18,11 +18,11 @@ MIDNIGHT = dt.datetime(2018, 4, 1, tzinfo=dt.UTC)
 MINUTE = dt.timedelta(minutes=1)
 
 
-@pytest.fixture(params=["sqlite", "postgresql", "duckdb", "parquet"])
+@pytest.fixture(params=["sqlite", "postgresql", "mariadb", "duckdb", "parquet"])
 def source(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of an empty source."""
-    if request.param == "postgresql":
-        url: str = request.getfixturevalue("postgresql")
+    if request.param in ("postgresql", "mariadb"):
+        url: str = request.getfixturevalue(request.param)
         return url
     if request.param == "parquet":
         return str(tmp_path / "rows.parquet")

@@ -59,7 +59,7 @@ def test_the_memory_file_system_is_a_store_for_tests(memory: dc.ModelStore) -> N
         ("simplecache::s3://bucket/s3cr3t", "two publishers could overwrite each other there"),
         ("nosuch://user:s3cr3t@host/models", "no model store for nosuch"),
         ("gs://user:s3cr3t@bucket/models", "cannot open gs://bucket/models: Please install gcsfs"),
-        ("mysql://user:s3cr3t@host/models", "mysql"),
+        ("mysql://user:s3cr3t@host/models", "no model store in mysql databases"),
         ("", "empty"),
     ],
 )

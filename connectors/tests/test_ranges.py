@@ -30,11 +30,14 @@ KATHMANDU = dt.timezone(dt.timedelta(hours=5, minutes=45))
 Fetch = Callable[..., pa.Table]
 
 
-@pytest.fixture(params=["sqlite", "postgresql", "duckdb", "parquet", "csv", "s3 parquet"])
+DATABASES = ["sqlite", "postgresql", "mariadb", "duckdb"]
+
+
+@pytest.fixture(params=[*DATABASES, "parquet", "csv", "s3 parquet"])
 def source(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of an empty source and target."""
-    if request.param == "postgresql":
-        url: str = request.getfixturevalue("postgresql")
+    if request.param in ("postgresql", "mariadb"):
+        url: str = request.getfixturevalue(request.param)
         return url
     if request.param in ("sqlite", "duckdb"):
         return f"{request.param}:///{tmp_path}/data.db"

@@ -16,11 +16,11 @@ import data_connector as dc
 from data_connector.splits import split
 
 
-@pytest.fixture(params=["sqlite", "postgresql", "duckdb"])
+@pytest.fixture(params=["sqlite", "postgresql", "mariadb", "duckdb"])
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of an empty database."""
-    if request.param == "postgresql":
-        url: str = request.getfixturevalue("postgresql")
+    if request.param in ("postgresql", "mariadb"):
+        url: str = request.getfixturevalue(request.param)
         return url
     return f"{request.param}:///{tmp_path}/data.db"
 
@@ -34,11 +34,14 @@ def numbers_in_parts(url: str, column: str, parts: int) -> list[list[int]]:
     return [table["n"].to_pylist() for table in fetched]
 
 
+# What a TIMESTAMP of MySQL's holds.
+TIMESTAMPS = (dt.datetime(1970, 1, 2), dt.datetime(2038, 1, 18))  # noqa: DTZ001 - hypothesis' wish
+
 kinds = st.sampled_from(
     [
         (pa.int64(), st.integers(-(2**63), 2**63 - 1) | st.integers(-3, 3)),
         (pa.string(), st.text("aAbB_ é'", max_size=2)),
-        (pa.timestamp("us", "UTC"), st.datetimes(timezones=st.just(dt.UTC))),
+        (pa.timestamp("us", "UTC"), st.datetimes(*TIMESTAMPS, timezones=st.just(dt.UTC))),
         (pa.date32(), st.dates()),
         (pa.decimal128(12, 2), st.decimals(-(10**9), 10**9, places=2)),
         (pa.decimal128(30, 9), st.decimals(-100, 100, places=9)),

@@ -20,16 +20,16 @@ Psql = Callable[[str, str], list[tuple[object, ...]]]
 SCHEMA = pa.schema([("transaction_id", pa.int64()), ("amount", pa.float64())])
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/data.db"
-    found: str = request.getfixturevalue("postgresql")
+    found: str = request.getfixturevalue(request.param)
     return found
 
 
 @pytest.fixture
-def run(url: str, psql: Psql) -> Run:
+def run(url: str, psql: Psql, mysql: Psql) -> Run:
     """Runs one statement past the library."""
 
     def run_sqlite(statement: str) -> list[tuple[object, ...]]:
@@ -41,7 +41,10 @@ def run(url: str, psql: Psql) -> Run:
         finally:
             connection.close()
 
-    return run_sqlite if url.startswith("sqlite") else lambda statement: psql(url, statement)
+    if url.startswith("sqlite"):
+        return run_sqlite
+    server = psql if url.startswith("postgresql") else mysql
+    return lambda statement: server(url, statement)
 
 
 def rows(*pairs: tuple[int | None, float]) -> pa.Table:
@@ -183,7 +186,7 @@ def test_a_key_may_have_several_columns_and_nothing_else(url: str) -> None:
     pairs = pa.table({"customer": ["a", "a"], "day": [1, 2]})
     upsert(pairs, url, "day", "customer")
     upsert(pa.table({"customer": ["a", "b"], "day": [2, 2]}), url, "day", "customer")
-    read = dc.fetch(url, query="SELECT customer, day FROM rows ORDER BY 1, 2").read_all()
+    read = dc.fetch(url, query='SELECT customer, day FROM "rows" ORDER BY 1, 2').read_all()
     assert read.to_pylist() == [
         {"customer": "a", "day": 1},
         {"customer": "a", "day": 2},
@@ -237,7 +240,10 @@ def test_an_upsert_that_breaks_off_changes_nothing(url: str) -> None:
 
 
 def test_a_constraint_that_refuses_a_row_refuses_all(url: str, run: Run) -> None:
-    run("CREATE TABLE rows (transaction_id bigint PRIMARY KEY, amount float CHECK (amount > 0))")
+    run(
+        'CREATE TABLE "rows" (transaction_id bigint PRIMARY KEY,'
+        " amount double precision CHECK (amount > 0))"
+    )
     upsert(rows((1, 1.0)), url)
     with pytest.raises(dc.WriteError, match="none was written"):
         upsert(rows((1, 2.0), (2, -1.0)), url)

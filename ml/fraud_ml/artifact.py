@@ -23,6 +23,7 @@ from typing import Any
 import safetensors
 import safetensors.torch
 
+from fraud_ml.distribution import Reference
 from fraud_ml.errors import ArtifactError
 from fraud_ml.feature_spec import FeatureSpec
 from fraud_ml.model import FraudNet, ModelConfig
@@ -52,6 +53,8 @@ class Artifact:
     """What turns scores into decisions; None where nobody chose one."""
     lineage: Mapping[str, str] = field(default_factory=dict)
     """Where it comes from: commit, data, dates."""
+    reference: Reference | None = None
+    """How features and scores were distributed in training; None where nobody looked."""
     onnx: bytes | None = field(default=None, repr=False)
     """What :func:`fraud_ml.export.to_onnx` made of the net; None where nobody asked it to."""
 
@@ -63,6 +66,8 @@ class Artifact:
             )
         if self.net.categories != self.spec.categories:
             raise ValueError("the net takes other features for categories than the spec has")
+        if self.reference is not None and tuple(self.reference.features) != self.spec.names:
+            raise ValueError("the reference is of other features than the spec's")
 
 
 def save_artifact(folder: Path, artifact: Artifact) -> None:
@@ -91,6 +96,7 @@ def save_artifact(folder: Path, artifact: Artifact) -> None:
         "metrics": dict(artifact.metrics),
         "policy": None if artifact.policy is None else artifact.policy.to_json(),
         "lineage": dict(artifact.lineage),
+        "reference": None if artifact.reference is None else artifact.reference.to_json(),
     }
     weights = {name: tensor.cpu() for name, tensor in artifact.net.state_dict().items()}
     contents = {
@@ -141,6 +147,7 @@ def _build(description: dict[str, Any], weights: bytes, onnx: bytes | None) -> A
     net = FraudNet(spec.categories, ModelConfig(**description["model_config"]))
     net.load_state_dict(safetensors.torch.load(weights))
     policy = description["policy"]
+    reference = description.get("reference")
     return Artifact(
         net=net.eval(),
         spec=spec,
@@ -148,6 +155,7 @@ def _build(description: dict[str, Any], weights: bytes, onnx: bytes | None) -> A
         metrics=description["metrics"],
         policy=None if policy is None else DecisionPolicy.from_json(policy),
         lineage=description["lineage"],
+        reference=None if reference is None else Reference.from_json(reference),
         onnx=onnx,
     )
 

@@ -5,6 +5,7 @@ Both take any number of rows, and give the calibrated probability of fraud.
 
 from __future__ import annotations
 
+import logging
 import warnings
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -39,6 +40,9 @@ def to_onnx(net: FraudNet) -> bytes:
     ``scores``, float32 of shape ``(rows,)``. Needs the packages onnx and onnxscript, and some
     seconds.
     """
+    logging.getLogger("torch.onnx").setLevel(
+        logging.ERROR
+    )  # it misses packages that we do not need
     with warnings.catch_warnings():
         # torch copies a class of its own that it deprecates.
         warnings.filterwarnings("ignore", r".*LeafSpec.* is deprecated", FutureWarning)

@@ -73,6 +73,11 @@ class FeatureState:
         longest = max((kind.plan.kept.horizon for kind in self._labelled), default=0)
         self._index = LabelIndex(longest * self._resolution + microseconds(lateness))
 
+    @property
+    def n_keys(self) -> dict[str, int]:
+        """How many values of each key are known; of two columns together, ``one+other``."""
+        return {"+".join(kind.plan.columns): len(kind.number_of) for kind in self._kinds}
+
     def update(self, transactions: Mapping[str, Column]) -> npt.NDArray[np.float64]:
         """The features of ``transactions``, which are part of the state from now on: ``(B, F)``.
 

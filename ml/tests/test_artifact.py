@@ -8,6 +8,7 @@ import torch
 
 from fraud_ml._input_fit import fit_inputs
 from fraud_ml.artifact import Artifact, load_artifact, save_artifact
+from fraud_ml.distribution import fit_reference
 from fraud_ml.errors import ArtifactError
 from fraud_ml.feature_spec import HANDBOOK_SPEC
 from fraud_ml.model import FraudNet, ModelConfig
@@ -26,6 +27,9 @@ def artifact():
         metrics={"average_precision": 0.5},
         policy=CapacityPolicy(review_above=0.2, decline_above=0.9),
         lineage={"data": "simulated"},
+        reference=fit_reference(
+            torch.rand(100, 15).numpy(), torch.rand(100).numpy(), HANDBOOK_SPEC.names
+        ),
         onnx=b"what ONNX Runtime reads",
     )
 
@@ -61,8 +65,23 @@ def test_a_loaded_artifact_says_all_that_was_saved(artifact, folder):
     assert loaded.net.config == artifact.net.config
     assert loaded.onnx == artifact.onnx
     assert not loaded.net.training
-    for name in ("spec", "seed", "metrics", "policy", "lineage"):
+    for name in ("spec", "seed", "metrics", "policy", "lineage", "reference"):
         assert getattr(loaded, name) == getattr(artifact, name)
+
+
+def test_an_artifact_from_before_there_were_references_has_none(folder):
+    path = folder / "model.json"
+    description = json.loads(path.read_text())
+    del description["reference"]
+    path.write_text(json.dumps(description))
+    reseal(folder)
+    assert load_artifact(folder).reference is None
+
+
+def test_a_reference_of_other_features_is_refused(artifact):
+    other = fit_reference(torch.rand(9, 1).numpy(), torch.rand(9).numpy(), ["amount"])
+    with pytest.raises(ValueError, match="reference is of other features"):
+        dataclasses.replace(artifact, reference=other)
 
 
 @pytest.mark.parametrize("policy", [None, CostPolicy(review_price=4, wrong_decline_cost=30.5)])

@@ -385,3 +385,18 @@ def test_a_missing_column_is_named():
         FeatureState(HANDBOOK_SPEC).update(
             {"transaction_id": [1], "timestamp": [0], "amount": [1.0], "customer_id": [1]}
         )
+
+
+def test_the_keys_that_are_known_are_counted():
+    state = FeatureState(HANDBOOK_SPEC)
+    assert state.n_keys == {"customer_id": 0, "terminal_id": 0}
+    state.update(
+        {
+            "transaction_id": [1, 2, 3],
+            "timestamp": [0, 0, 0],
+            "amount": [1.0] * 3,
+            "customer_id": ["ann", "bob", "ann"],
+            "terminal_id": [7, 7, None],
+        }
+    )
+    assert state.n_keys == {"customer_id": 2, "terminal_id": 1}

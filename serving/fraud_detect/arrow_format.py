@@ -11,8 +11,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from fraud_detect.arrow_messages import is_compressed
 from fraud_detect.errors import RequestError
 from fraud_detect.transactions import (
+    BEFORE_1970,
     LONGEST_TEXT,
     MAX_AHEAD,
     MAX_TRANSACTIONS,
@@ -23,6 +25,9 @@ from fraud_ml.feature_spec import FeatureSpec
 from fraud_ml.transactions import MAX_AMOUNT, MAX_NUMBER, transaction_columns
 
 _TIME = pa.timestamp("us", tz="UTC")
+_NUMBERS = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal, pa.types.is_null)
+_TEXTS = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+_LONGEST_BYTES = 4 * LONGEST_TEXT
 
 Scores = npt.NDArray[np.float32]
 
@@ -48,12 +53,6 @@ class ArrowFormat:
             RequestError: it is no such stream, or has no transaction or too many.
         """
         table = self._table(body)
-        if not 0 < table.num_rows <= MAX_TRANSACTIONS:
-            raise RequestError(
-                413 if table.num_rows else 400,
-                f"a request has 1 to {MAX_TRANSACTIONS:,} transactions, this has"
-                f" {table.num_rows:,}",
-            )
         errors = self._errors(table)
         ids = table["transaction_id"].to_pylist()
         if any(errors):
@@ -108,12 +107,17 @@ class ArrowFormat:
 
     def _table(self, body: bytes | bytearray) -> pa.Table:
         """The columns that the spec reads, typed."""
+        content = pa.py_buffer(body)
         try:
-            with pa.ipc.open_stream(pa.py_buffer(body)) as reader:
+            if is_compressed(content):
+                raise RequestError(400, "compressed Arrow buffers are not read: send them as is")
+            with pa.ipc.open_stream(content) as reader:
                 missing = [name for name in self.columns if name not in reader.schema.names]
                 if missing:
                     raise RequestError(400, f"the Arrow stream lacks columns: {', '.join(missing)}")
                 table = _read_some(reader)
+            _check_length(table.num_rows)
+            table = table.select(self.columns)
             table.validate(full=True)
             return pa.table({name: self._typed(table, name) for name in self.columns})
         except (pa.ArrowException, OSError, ValueError, TypeError, KeyError) as error:
@@ -131,20 +135,20 @@ class ArrowFormat:
                 return column.cast(_TIME)
             raise RequestError(400, f"column 'timestamp' must have a time zone, got {kind}")
         if name in self._numbers:
-            return column.cast(pa.float64())
+            if any(is_one(kind) for is_one in _NUMBERS):
+                return column.cast(pa.float64())
+            raise RequestError(400, f"column {name!r} must be numbers, got {kind}")
         if pa.types.is_dictionary(kind):
-            column = column.cast(kind.value_type)
             kind = kind.value_type
         if pa.types.is_integer(kind):
             return column.cast(pa.int64())
-        if (
-            pa.types.is_string(kind)
-            or pa.types.is_large_string(kind)
-            or pa.types.is_string_view(kind)
-        ):
+        if any(is_one(kind) for is_one in _TEXTS):
+            # Many rows may refer to one long text, and would each get a copy.
+            if any(_longest(chunk) > _LONGEST_BYTES for chunk in column.chunks):
+                raise RequestError(400, f"column {name!r}: text over {LONGEST_TEXT} characters")
             return column.cast(pa.string())
-        if pa.types.is_boolean(kind):
-            return column
+        if pa.types.is_boolean(kind) and name != "transaction_id":
+            return column.cast(kind)
         raise RequestError(400, f"column {name!r} must be text or whole numbers, got {kind}")
 
     def _errors(self, table: pa.Table) -> list[str | None]:
@@ -155,6 +159,9 @@ class ArrowFormat:
             (pc.is_null(table[name]), f"`{name}` is null")
             for name in ("transaction_id", "timestamp", "amount")
         ]
+        ids = table["transaction_id"]
+        if pa.types.is_string(ids.type):
+            checks.append((pc.equal(ids, ""), "`transaction_id` is empty"))
         checks += [
             (pc.greater(pc.utf8_length(table[name]), LONGEST_TEXT), f"`{name}` is too long")
             for name in self.columns
@@ -166,12 +173,31 @@ class ArrowFormat:
         amount = table["amount"]
         within = pc.and_(pc.greater_equal(amount, 0), pc.less_equal(amount, MAX_AMOUNT))
         checks.append((pc.invert(within), f"`amount` must be from 0 to {MAX_AMOUNT:g}"))
-        ahead = pc.greater(table["timestamp"].cast(pa.int64()), latest)
+        time = table["timestamp"].cast(pa.int64())
+        checks.append((pc.less(time, 0), BEFORE_1970))
+        ahead = pc.greater(time, latest)
         checks.append((ahead, f"`timestamp` is over {MAX_AHEAD} ahead of this service's clock"))
         for wrong, message in checks:
             for row in np.flatnonzero(wrong.fill_null(fill_value=False).to_numpy()):
                 errors[row] = errors[row] or message
         return errors
+
+
+def _check_length(n_rows: int) -> None:
+    if not 0 < n_rows <= MAX_TRANSACTIONS:
+        raise RequestError(
+            413 if n_rows else 400,
+            f"a request has 1 to {MAX_TRANSACTIONS:,} transactions, this has {n_rows:,}",
+        )
+
+
+def _longest(chunk: pa.Array) -> int:
+    """Bytes of the longest text in ``chunk``."""
+    texts = chunk.dictionary if pa.types.is_dictionary(chunk.type) else chunk
+    if pa.types.is_string_view(texts.type):  # which has no such function
+        return max((text.as_buffer().size for text in texts if text.is_valid), default=0)
+    found: int | None = pc.max(pc.binary_length(texts)).as_py()
+    return found or 0
 
 
 def _read_some(reader: pa.RecordBatchStreamReader) -> pa.Table:

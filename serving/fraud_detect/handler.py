@@ -7,12 +7,18 @@ launcher says in the environment (:mod:`fraud_detect.worker_settings`).
 from __future__ import annotations
 
 import logging
+import sys
+import threading
+import time
 from typing import Any
 
 from fraud_detect import torchserve_codec
 from fraud_detect.answers import ARROW, JSON
 from fraud_detect.at_work import AtWork
+from fraud_detect.decision_log import DecisionLog
+from fraud_detect.drift import Drift
 from fraud_detect.scorer import Call, Scorer
+from fraud_detect.service_metrics import DRIFT_EVERY, TELL_EVERY, ServiceMetrics
 from fraud_detect.shadow import Shadow
 from fraud_detect.worker_settings import WorkerSettings
 
@@ -23,6 +29,10 @@ class FraudHandler:
     def __init__(self) -> None:
         self.initialized = False
         self._scorer: Scorer
+        self._metrics: ServiceMetrics
+        self._decisions: DecisionLog | None = None
+        self._drift: Drift | None = None
+        self._drift_at = 0.0
 
     def initialize(self, context: Any) -> None:
         """Loads the version of the model that the archive names, and the latest state."""
@@ -32,10 +42,22 @@ class FraudHandler:
         torchserve_codec.read_in_large_pieces(AtWork.from_environment(version))
         settings = WorkerSettings.from_environment()
         self._scorer = settings.scorer(version)
+        model = self._scorer.model
+        self._metrics = ServiceMetrics(model)
+        self._scorer.watchers.append(self._metrics)
+        if settings.decision_log:
+            self._decisions = DecisionLog(
+                settings.decision_log, model=model.name, version=model.version
+            )
+            self._scorer.watchers.append(self._decisions)
         if settings.shadow_log:
-            answering, spec = self._scorer.model.version, self._scorer.artifact.spec
-            self._scorer.watchers.append(Shadow(settings, version=answering, spec=spec))
+            spec = self._scorer.artifact.spec
+            self._scorer.watchers.append(Shadow(settings, version=model.version, spec=spec))
+        if self._scorer.artifact.reference is not None:
+            self._drift = Drift(self._scorer.artifact.reference)
+            self._scorer.watchers.append(self._drift)
         self._scorer.warm_up()
+        threading.Thread(target=self._tell, daemon=True).start()
         self.initialized = True
 
     def handle(self, data: list[dict[str, Any]], context: Any) -> list[bytes]:
@@ -49,10 +71,35 @@ class FraudHandler:
             for number, parts in enumerate(data)
         ]
         found = self._scorer.answer(calls)
+        self._metrics.answered(found, self._scorer.seconds)
         for number, answer in enumerate(found):
             context.set_response_status(answer.status, idx=number)
             context.set_response_content_type(number, answer.content_type)
         return [answer.body for answer in found]
+
+    def _tell(self) -> None:
+        """Tells TorchServe what was counted, every second, as long as the worker lives."""
+        while True:
+            time.sleep(TELL_EVERY)
+            if self._decisions is not None:
+                self._decisions.poll()
+                for outcome, count in self._decisions.counts().items():
+                    self._metrics.set("fraud_decision_log_total", count, outcome)
+            for key, count in self._scorer.state.replica.state.n_keys.items():
+                self._metrics.set("fraud_state_keys", count, key)
+            if self._drift is not None and time.monotonic() >= self._drift_at:
+                self._tell_drift(self._drift)
+            sys.stdout.write(self._metrics.lines())
+            sys.stdout.flush()
+
+    def _tell_drift(self, drift: Drift) -> None:
+        n_rows, of_score, of_features = drift.measure()
+        self._metrics.set("fraud_drift_rows", n_rows)
+        self._metrics.set("fraud_score_psi", of_score)
+        for name, of_feature in of_features.items():
+            self._metrics.set("fraud_feature_psi", of_feature, name)
+        if n_rows:  # the first payments of a new worker do not wait a minute
+            self._drift_at = time.monotonic() + DRIFT_EVERY
 
 
 def _content_type(context: Any, number: int) -> str:

@@ -15,7 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from data_connector import ConnectorError, Journal, JournalTrimmedError, open_journal
+from data_connector import (
+    ConnectorError,
+    Journal,
+    JournalReplacedError,
+    JournalTrimmedError,
+    open_journal,
+)
 from fraud_detect import journal_entries
 from fraud_detect.errors import ServingError
 from fraud_detect.journal_entries import Transactions
@@ -25,6 +31,8 @@ from fraud_ml.feature_spec import FeatureSpec
 
 RETRY_AFTER = 1.0
 """Seconds that a journal that failed is left alone."""
+CHECK_EVERY = 1.0
+"""Seconds after which a process looks whether the journal is still the one that it has applied."""
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +99,7 @@ class OnlineState:
         self._journal = journal
         self._snapshots = snapshots
         self._clock = clock
-        self._down_until = -float("inf")
+        self._down_until = self._check_at = -float("inf")
         self._replica = snapshots.load()
         try:
             self.catch_up()
@@ -104,10 +112,16 @@ class OnlineState:
         return self._replica
 
     def catch_up(self) -> None:
-        """Applies what others have appended."""
-        while entries := self._since():
-            for entry in entries:
-                self._replica.apply(entry.position, entry.value)
+        """Applies what others have appended.
+
+        Raises:
+            ConnectorError: the journal or the snapshots cannot be read.
+            ServingError: the snapshot is damaged.
+        """
+        try:
+            self._follow(self._replica)
+        except (JournalTrimmedError, JournalReplacedError) as error:
+            self._load_anew(error)
 
     def count(self, columns: Mapping[str, Sequence[Any]]) -> Features:
         """The features of transactions, which count from now on.
@@ -118,7 +132,7 @@ class OnlineState:
         if self._clock() >= self._down_until:
             try:
                 return Features(self._append(columns), degraded=False)
-            except ConnectorError as error:
+            except (ConnectorError, ServingError) as error:
                 log.error("scoring without history for %g s: %s", RETRY_AFTER, error)
                 self._down_until = self._clock() + RETRY_AFTER
         return Features(self._replica.state.without_history(columns), degraded=True)
@@ -126,18 +140,43 @@ class OnlineState:
     def _append(self, columns: Mapping[str, Sequence[Any]]) -> Floats:
         value = journal_entries.encode(Transactions(dict(columns)))
         try:
+            if self._clock() >= self._check_at:
+                self._check(self._replica)
             entries = self._journal.append(value, after=self._replica.position)
-        except JournalTrimmedError:
-            self._replica = self._snapshots.load()
+        except (JournalTrimmedError, JournalReplacedError) as error:
+            self._load_anew(error)
             entries = self._journal.append(value, after=self._replica.position)
         rows = np.empty((0, 0))
         for entry in entries:
             rows = self._replica.apply(entry.position, entry.value)
         return rows
 
-    def _since(self) -> list[Any]:
+    def _load_anew(self, reason: ConnectorError) -> None:
+        log.warning("loading the feature state anew: %s", reason)
+        replica = self._snapshots.load()
+        self._follow(replica)
+        self._replica = replica
+
+    def _follow(self, replica: Replica) -> None:
+        self._check(replica)
+        while entries := self._journal.since(replica.position):
+            for entry in entries:
+                replica.apply(entry.position, entry.value)
+
+    def _check(self, replica: Replica) -> None:
+        """Refuses a journal whose entry at the replica's position is not the one it applied.
+
+        So it is where an older copy took the journal's place, and has grown since.
+        """
+        self._check_at = self._clock() + CHECK_EVERY
+        if replica.position == 0:
+            return
         try:
-            return self._journal.since(self._replica.position)
-        except JournalTrimmedError:
-            self._replica = self._snapshots.load()
-            return self._journal.since(self._replica.position)
+            there = self._journal.since(replica.position - 1, limit=1)
+        except JournalTrimmedError:  # what comes after may still be there
+            return
+        if not there or not replica.has_applied(there[0].position, there[0].value):
+            raise JournalReplacedError(
+                f"{self._journal} has another history up to position {replica.position:,} than this"
+                " state: it was replaced, or restored from an old copy"
+            )

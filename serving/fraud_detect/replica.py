@@ -6,6 +6,7 @@ a transaction the same features. So processes need to agree on the journal only.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 from collections.abc import Sequence
@@ -30,6 +31,7 @@ more than so many others came in between."""
 _LENGTH = 8
 _PAYMENTS_OF_NOBODY = 4
 _TWENTY_DAYS = 20 * 24 * 3600 * 1_000_000  # microseconds
+_DIGEST = 16  # bytes
 
 Floats = npt.NDArray[np.float64]
 log = logging.getLogger(__name__)
@@ -38,10 +40,11 @@ log = logging.getLogger(__name__)
 class Replica:
     """A feature state, and how far in the journal it is."""
 
-    def __init__(self, state: FeatureState, position: int = 0) -> None:
+    def __init__(self, state: FeatureState, position: int = 0, last: bytes = b"") -> None:
         self.state = state
         self.position = position
         """Of the last entry that was applied; 0 before the first."""
+        self._last = last  # its digest
         self._row_of: dict[Any, int] = {}
         self._ids: list[Any] = []
         self._rows = np.empty((REMEMBERED, len(state.spec.names)))
@@ -55,7 +58,7 @@ class Replica:
         """
         if position != self.position + 1:
             raise ValueError(f"entry {position} does not follow {self.position}")
-        self.position = position
+        self.position, self._last = position, _digest(value)
         try:
             entry = journal_entries.decode(value)
             if isinstance(entry, Labels):
@@ -66,6 +69,10 @@ class Replica:
             log.error("entry %d of the journal was skipped: %s", position, error)
             n_rows = len(entry.columns.get("amount", ())) if isinstance(entry, Transactions) else 0
             return np.full((n_rows, self._rows.shape[1]), np.nan)
+
+    def has_applied(self, position: int, value: bytes) -> bool:
+        """Whether the last entry that was applied is that of ``value``, at ``position``."""
+        return position == self.position and _digest(value) == self._last
 
     def features_of(self, name: Any) -> Floats | None:
         """The features that a transaction had, shape ``(F,)``; None of one that is not known."""
@@ -78,12 +85,14 @@ class Replica:
         oldest_first = np.argsort((np.arange(len(self._ids)) - self._next) % max(len(self._ids), 1))
         header = {
             "position": self.position,
+            "last": self._last.hex(),
             "ids": [self._ids[row] for row in oldest_first],
             "state": len(state),
         }
         text = json.dumps(header).encode()
         rows = self._rows[oldest_first].astype("<f8").tobytes()
-        return b"".join([len(text).to_bytes(_LENGTH, "little"), text, state, rows])
+        content = b"".join([len(text).to_bytes(_LENGTH, "little"), text, state, rows])
+        return _digest(content) + content
 
     @classmethod
     def from_bytes(cls, content: bytes, spec: FeatureSpec) -> Replica:
@@ -92,6 +101,9 @@ class Replica:
         Raises:
             ServingError: ``content`` is damaged, or of another spec or version.
         """
+        checksum, content = content[:_DIGEST], content[_DIGEST:]
+        if _digest(content) != checksum:
+            raise ServingError("the stored feature state is damaged: its checksum does not match")
         try:
             start = _LENGTH + int.from_bytes(content[:_LENGTH], "little")
             header = json.loads(content[_LENGTH:start])
@@ -102,7 +114,7 @@ class Replica:
             raise ServingError(f"the stored feature state cannot be read: {error}") from error
         if state.spec != spec:
             raise ServingError("the stored feature state is of other features than the model's")
-        replica = cls(state, header["position"])
+        replica = cls(state, header["position"], bytes.fromhex(header["last"]))
         replica._remember(header["ids"], rows)
         return replica
 
@@ -153,6 +165,10 @@ def features_of_nobody(spec: FeatureSpec) -> Floats:
         replica.apply(2 * number + 2, journal_entries.encode(label))
     replica.to_bytes()  # reads its histories as one that grows does
     return np.concatenate(rows)
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.blake2b(content, digest_size=_DIGEST).digest()
 
 
 def _table(labels: Labels) -> pa.Table:

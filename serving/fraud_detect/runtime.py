@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
 import torch
 
 from fraud_ml.artifact import Artifact
+
+# From 1.29 on it reports which models are loaded to its maker, unless told not to before it loads.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+import onnxruntime
 
 Features = npt.NDArray[np.float32]
 Scores = npt.NDArray[np.float32]

@@ -7,7 +7,8 @@ A program can call it in its own process; TorchServe does so through
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +41,9 @@ from fraud_ml.artifact import Artifact
 from fraud_ml.attribution import Attributor
 from fraud_ml.policy import Decision, DecisionPolicy
 from fraud_ml.reasons import Explainer
+
+STAGES = ("parse", "state", "score", "decide", "answer")
+"""What is done to a batch, in this order. To decide includes the watchers."""
 
 _DECISIONS = tuple(decision.name.lower() for decision in Decision)
 _OK = 200
@@ -82,6 +86,19 @@ class ScoredBatch:
 Watcher = Callable[[ScoredBatch], None]
 
 
+class _Stopwatch:
+    """How long each stage took, in seconds; those that were left out are missing."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._before = time.perf_counter()
+
+    def stop(self, stage: str) -> None:
+        now = time.perf_counter()
+        self.seconds[stage] = now - self._before
+        self._before = now
+
+
 class Scorer:
     """A model with the state of its features, ready to score."""
 
@@ -108,6 +125,8 @@ class Scorer:
         self._arrow = ArrowFormat(artifact.spec)
         self.watchers: list[Watcher] = []
         """Called with each batch after it was scored, before it is answered: they must be quick."""
+        self.seconds: Mapping[str, float] = {}
+        """What each of the :data:`STAGES` of the last answers took, but those left out."""
 
     def warm_up(self) -> None:
         """Does to payments of nobody all that is done to payments, so that the first need not wait.
@@ -121,14 +140,19 @@ class Scorer:
 
     def answer(self, calls: Sequence[Call]) -> list[Answer]:
         """The answers to calls, whose transactions are scored in one pass, in this order."""
+        stopwatch = _Stopwatch()
         requests = [self._read(call) for call in calls]
-        found = iter(self._score_all([r for r in requests if isinstance(r, Request)]))
-        return [
+        stopwatch.stop("parse")
+        found = self._score_all([r for r in requests if isinstance(r, Request)], stopwatch)
+        given = [
             Answer(request.status, answers.encode(Error(str(request))))
             if isinstance(request, RequestError)
             else self._answer(request, next(found), call)
             for call, request in zip(calls, requests, strict=True)
         ]
+        stopwatch.stop("answer")
+        self.seconds = stopwatch.seconds
+        return given
 
     def _read(self, call: Call) -> Request | RequestError:
         try:
@@ -138,7 +162,9 @@ class Scorer:
         except RequestError as error:
             return error
 
-    def _score_all(self, requests: Sequence[Request]) -> Iterator[ScoredBatch]:
+    def _score_all(
+        self, requests: Sequence[Request], stopwatch: _Stopwatch
+    ) -> Iterator[ScoredBatch]:
         """Of each request, what became of its valid transactions."""
         columns = _joined([request.columns for request in requests], self._format.columns)
         if not columns["transaction_id"]:
@@ -149,10 +175,13 @@ class Scorer:
             return
         features = self.state.count(columns)
         rows = features.rows.astype(np.float32)
+        stopwatch.stop("state")
         scores = self._score(rows)
+        stopwatch.stop("score")
         decisions = decisions_of(self.artifact.policy, scores, columns["amount"])
         for watch in self.watchers:
             watch(ScoredBatch(columns, rows, scores, decisions, features.degraded))
+        stopwatch.stop("decide")
         start = 0
         for request in requests:
             stop = start + len(request.columns["transaction_id"])

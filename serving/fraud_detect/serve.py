@@ -35,6 +35,11 @@ def settings_of(options: ServeOptions, home: Path) -> WorkerSettings:
         model_store=options.model_store or str(home / "models"),
         feature_store=options.feature_store or f"sqlite:///{home / 'features.db'}",
         shadow_log=f"sqlite:///{home / 'shadow.db'}",
+        decision_log=(
+            f"sqlite:///{home / 'decisions.db'}"
+            if options.decision_log is None
+            else options.decision_log
+        ),
     )
 
 

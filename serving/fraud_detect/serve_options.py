@@ -19,6 +19,8 @@ class ServeOptions:
     """A version or an alias; None: the champion, or the newest where none was chosen."""
     model_store: str | None
     feature_store: str | None
+    decision_log: str | None
+    """Empty: none."""
     server: ServerOptions
 
 
@@ -42,6 +44,11 @@ def parse_serve_options(arguments: Sequence[str] | None = None) -> ServeOptions:
         help="sqlite:///..., postgresql://..., redis://..., env:NAME or secret-file:PATH; holds the"
         " state of features (default: $FRAUD_HOME/features.db)",
     )
+    parser.add_argument(
+        "--decision-log",
+        metavar="URL",
+        help="of a database for every decision; '' for none (default: $FRAUD_HOME/decisions.db)",
+    )
     parser.add_argument("--workers", type=_positive, default=usual.workers, help="default: 1")
     for name, default in (
         ("port", usual.ports.inference),
@@ -59,6 +66,7 @@ def parse_serve_options(arguments: Sequence[str] | None = None) -> ServeOptions:
         model=given.model,
         model_store=given.model_store and _absolute(given.model_store),
         feature_store=given.feature_store and _absolute(given.feature_store),
+        decision_log=given.decision_log and _absolute(given.decision_log),
         server=ServerOptions(
             ports=Ports(
                 inference=given.port,

@@ -40,7 +40,12 @@ class Snapshots:
                 continue
             if not content:
                 return Replica(FeatureState(self._spec))
-            return Replica.from_bytes(content, self._spec)
+            try:
+                return Replica.from_bytes(content, self._spec)
+            except ServingError as error:
+                raise ServingError(
+                    f"{self._store}: {error}; rebuild it: ./bazelw run //batch:backfill"
+                ) from error
         raise ServingError(
             f"the feature state in {self._store} was replaced {_TRIES} times while it was read"
         )

@@ -19,6 +19,7 @@ from types import TracebackType
 
 from fraud_detect import at_work
 from fraud_detect.archive import write_archive
+from fraud_detect.decision_log import LOCK, wait_for_writers
 from fraud_detect.drain import close
 from fraud_detect.errors import ServingError
 from fraud_detect.management import Management, management_of
@@ -155,6 +156,7 @@ class TorchServe:
             finally:
                 _kill_session(self._process)
             self._process = None
+            wait_for_writers(self.folder.path, STOP_WITHIN)  # TorchServe kills those who decide
         shutil.rmtree(self.folder.path, ignore_errors=True)
 
     def _end(self, process: subprocess.Popen[bytes]) -> None:
@@ -174,6 +176,7 @@ class TorchServe:
             **self._settings.environment(),
             "PYTHONPATH": python_path(),
             **at_work.environment(folder.at_work),
+            LOCK: str(folder.path),
             "LOG_LOCATION": str(folder.logs),
             "METRICS_LOCATION": str(folder.logs),
             "TEMP": str(folder.temporary),

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fraud_detect.service_metrics import declaration
 from fraud_detect.worker_settings import MODEL_NAME
 
 MANAGEMENT_SOCKET = "management.sock"
@@ -132,7 +133,7 @@ def log4j() -> str:
 
 def metrics() -> str:
     """The content of ``metrics.yaml``: what TorchServe counts, and what workers may."""
-    return """dimensions: [&model_name "ModelName", &level "Level", &hostname "Hostname"]
+    server = """dimensions: [&model_name "ModelName", &level "Level", &hostname "Hostname"]
 ts_metrics:
   counter:
     - {name: Requests2XX, unit: Count, dimensions: [*level, *hostname]}
@@ -149,6 +150,7 @@ ts_metrics:
     - {name: WorkerThreadTime, unit: Milliseconds, dimensions: [*level, *hostname]}
     - {name: WorkerLoadTime, unit: Milliseconds, dimensions: [WorkerName, *level, *hostname]}
 model_metrics:
-  gauge:
-    - {name: PredictionTime, unit: ms, dimensions: [*model_name, *level]}
 """
+    # TorchServe tells it by itself, and is silent about it: at INFO.
+    own = "    - {name: PredictionTime, unit: ms, dimensions: [*model_name, *level]}\n"
+    return f"{server}{declaration()}{own}"

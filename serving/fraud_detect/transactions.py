@@ -25,6 +25,9 @@ MAX_AHEAD = dt.timedelta(days=1)
 """A transaction may be dated so much later than this machine's clock: a wrong clock at a terminal
 would make all that its customer pays from then on count as late."""
 
+BEFORE_1970 = "`timestamp` is before 1970-01-01"
+"""Why a transaction is refused that early: no terminal was there, but a clock may be unset."""
+
 LONGEST_TEXT = 256
 """Characters of an id, a key or a category."""
 
@@ -137,6 +140,8 @@ class TransactionFormat:
         if type(when) is not int:
             when = (when - _EPOCH) // _MICROSECOND
             values = (name, when, *others)
+        if when < 0:
+            return Invalid(name, BEFORE_1970)
         if when > latest:
             return Invalid(name, f"`timestamp` is over {MAX_AHEAD} ahead of this service's clock")
         return values

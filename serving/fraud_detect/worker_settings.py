@@ -11,6 +11,7 @@ from fraud_detect.errors import ServingError
 from fraud_detect.online_state import OnlineState
 from fraud_detect.scorer import Scorer
 from fraud_detect.snapshots import Snapshots
+from fraud_detect.store_url import hasty
 from fraud_ml.artifact import load_artifact
 
 MODEL_NAME = "fraud"
@@ -25,6 +26,8 @@ class WorkerSettings:
     """Of snapshots and journal."""
     shadow_log: str = ""
     """Of a database for the scores of challengers; empty: none scores."""
+    decision_log: str = ""
+    """Of a database for every decision; empty: none."""
     threads: int = 1
     """That score a batch."""
 
@@ -34,6 +37,7 @@ class WorkerSettings:
             "FRAUD_MODEL_STORE": self.model_store,
             "FRAUD_FEATURE_STORE": self.feature_store,
             "FRAUD_SHADOW_LOG": self.shadow_log,
+            "FRAUD_DECISION_LOG": self.decision_log,
             "FRAUD_SCORING_THREADS": str(self.threads),
         }
 
@@ -49,6 +53,7 @@ class WorkerSettings:
                 model_store=variables["FRAUD_MODEL_STORE"],
                 feature_store=variables["FRAUD_FEATURE_STORE"],
                 shadow_log=variables.get("FRAUD_SHADOW_LOG", ""),
+                decision_log=variables.get("FRAUD_DECISION_LOG", ""),
                 threads=int(variables.get("FRAUD_SCORING_THREADS", "1")),
             )
         except KeyError as error:
@@ -76,7 +81,7 @@ class WorkerSettings:
         )
         artifact = load_artifact(stored.path)
         state = OnlineState(
-            open_journal(self.feature_store), Snapshots(self.feature_store, artifact.spec)
+            open_journal(hasty(self.feature_store)), Snapshots(self.feature_store, artifact.spec)
         )
         return Scorer(
             artifact, state, name=MODEL_NAME, version=stored.version, threads=self.threads

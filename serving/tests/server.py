@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import http.client
 import json
-import socket
-from collections.abc import Iterator, Mapping
+import re
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from payments import publish, small_artifact
 
+from fraud_detect.ports import free_ports
 from fraud_detect.torchserve import TorchServe
-from fraud_detect.torchserve_config import Ports, ServerOptions
+from fraud_detect.torchserve_config import ServerOptions
 from fraud_detect.worker_settings import WorkerSettings
+from fraud_ml.artifact import Artifact
 
 JSON = {"Content-Type": "application/json"}
 
@@ -51,39 +55,59 @@ def ask(
         connection.close()
 
 
-def free_ports() -> Ports:
-    """Ports that nobody listened to a moment ago."""
-    sockets = [socket.socket() for _ in range(4)]
-    try:
-        for held in sockets:
-            held.bind(("127.0.0.1", 0))
-        inference, metrics, grpc, grpc_management = (held.getsockname()[1] for held in sockets)
-    finally:
-        for held in sockets:
-            held.close()
-    return Ports(
-        inference=inference, metrics=metrics, grpc_inference=grpc, grpc_management=grpc_management
-    )
-
-
-def settings_in(folder: Path) -> WorkerSettings:
-    """Models and state in ``folder``."""
+def settings_in(folder: Path, *, feature_store: str | None = None) -> WorkerSettings:
+    """Models in ``folder``, and state there or in ``feature_store``."""
     return WorkerSettings(
         model_store=str(folder / "models"),
-        feature_store=f"sqlite:///{folder / 'features.db'}",
+        feature_store=feature_store or f"sqlite:///{folder / 'features.db'}",
         shadow_log=f"sqlite:///{folder / 'shadow.db'}",
     )
 
 
 @contextmanager
-def running_server(folder: Path, **options: Any) -> Iterator[TorchServe]:
+def running_server(
+    folder: Path,
+    *,
+    artifact: Artifact | None = None,
+    decision_log: str = "",
+    feature_store: str | None = None,
+    **options: Any,
+) -> Iterator[TorchServe]:
     """A server of a small model that is stored in ``folder`` first, without tokens unless asked.
 
     Args:
         folder: empty.
+        artifact: in place of the small model.
+        decision_log: the URL of one; empty: none.
+        feature_store: URL; by default it is in ``folder``.
         **options: fields of ``ServerOptions``.
     """
-    version = publish(folder / "models", small_artifact())
+    version = publish(folder / "models", artifact or small_artifact())
+    stores = settings_in(folder, feature_store=feature_store)
+    settings = replace(stores, decision_log=decision_log)
     server_options = ServerOptions(ports=free_ports(), **({"token_auth": False} | options))
-    with TorchServe(str(version), settings_in(folder), server_options) as server:
+    with TorchServe(str(version), settings, server_options) as server:
         yield server
+
+
+Samples = dict[str, dict[tuple[str, ...], float]]
+"""Values by metric and labels, but the host's, in the order in which they are declared."""
+
+
+def told(text: str) -> Samples:
+    """Our metrics in what `/metrics` says."""
+    found: Samples = defaultdict(dict)
+    for name, labels, value in re.findall(r"^(fraud_\w+)\{(.*)\} (\S+)$", text, re.MULTILINE):
+        values = dict(re.findall(r'(\w+)="([^"]*)"', labels))
+        values.pop("Hostname", None)
+        found[name][tuple(values.values())] = float(value)
+    return found
+
+
+def metrics_when(port: int, true: Callable[[Samples], bool], seconds: float = 30) -> Samples:
+    """The metrics, as soon as ``true`` of them."""
+    deadline = time.monotonic() + seconds
+    while not true(found := told(ask(port, "/metrics").body.decode())):
+        assert time.monotonic() < deadline, f"it did not come true: {dict(found)}"
+        time.sleep(0.05)
+    return found

@@ -1,0 +1,100 @@
+"""Decisions as they go from a worker to the process that writes them, and as a table has them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+TABLE = "decisions"
+HASH_BYTES = 8
+
+_TIME = pa.timestamp("us", tz="UTC")
+SCHEMA = pa.schema(
+    [
+        ("transaction_id", pa.string()),
+        ("timestamp", _TIME),  # of the payment
+        ("scored_at", _TIME),
+        ("score", pa.float64()),
+        ("decision", pa.string()),
+        ("model", pa.string()),
+        ("version", pa.int64()),
+        ("features_hash", pa.string()),
+        ("degraded", pa.bool_()),
+    ]
+)
+
+
+class Decided(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """A batch of B decisions."""
+
+    transaction_id: Sequence[Any]
+    timestamp: Sequence[int]
+    """Microseconds since 1970-01-01 UTC, as the next."""
+    scored_at: int
+    scores: bytes
+    """float32, little-endian."""
+    decisions: Sequence[str | None]
+    features: bytes
+    """float32, little-endian, row by row."""
+    degraded: bool
+    model: str
+    version: int
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Decided)
+
+
+def encode(decided: Decided) -> bytes:
+    """``decided`` for :func:`decode`."""
+    return _encoder.encode(decided)
+
+
+def decode(value: bytes) -> Decided:
+    """What :func:`encode` was given."""
+    decided: Decided = _decoder.decode(value)
+    return decided
+
+
+def features_hashes(features: npt.NDArray[np.float32]) -> list[str]:
+    """A hash of each row, 16 hexadecimal digits: the same for equal features, here and elsewhere.
+
+    It is BLAKE2b of 8 bytes over the row as little-endian float32, with one NaN and one zero.
+
+    Args:
+        features: shape ``(B, F)``.
+    """
+    rows = (features + np.float32(0)).astype("<f4")  # -0 + 0 is 0
+    rows[np.isnan(rows)] = np.float32("nan")
+    return [hashlib.blake2b(row.tobytes(), digest_size=HASH_BYTES).hexdigest() for row in rows]
+
+
+def table_of(parts: Sequence[Decided]) -> pa.Table:
+    """The rows of all ``parts``, with the columns of :data:`SCHEMA`."""
+    return pa.Table.from_batches([_batch(part) for part in parts], SCHEMA).combine_chunks()
+
+
+def _batch(part: Decided) -> pa.RecordBatch:
+    n_rows = len(part.transaction_id)
+    features = np.frombuffer(part.features, "<f4").reshape(n_rows, -1)
+    columns = [
+        [str(name) for name in part.transaction_id],
+        part.timestamp,
+        [part.scored_at] * n_rows,
+        np.frombuffer(part.scores, "<f4").astype(np.float64),
+        part.decisions,
+        [part.model] * n_rows,
+        [part.version] * n_rows,
+        features_hashes(features),
+        [part.degraded] * n_rows,
+    ]
+    return pa.record_batch(
+        [pa.array(values, kind) for values, kind in zip(columns, SCHEMA.types, strict=True)],
+        schema=SCHEMA,
+    )

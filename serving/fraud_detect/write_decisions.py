@@ -1,0 +1,141 @@
+"""The process that writes a worker's decisions: it reads them from its standard input.
+
+It ends when that ends, which is when the worker does, however that may be: TorchServe kills its
+workers, even when it is stopped in good order. What the worker handed over is then still here.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from queue import Empty, SimpleQueue
+from typing import BinaryIO
+
+import pyarrow as pa
+
+from data_connector import ConnectorError, load
+from fraud_detect.decision_table import TABLE, Decided, decode, table_of
+
+EVERY = 0.2
+"""Seconds that a decision waits for others, at most."""
+ROWS = 5_000
+"""That are enough not to wait longer."""
+RETRY_AFTER = (0.1, 0.2, 0.5, 1.0, 2.0)
+"""Seconds between tries to write; the last one from then on."""
+LAST_TRIES = 10.0
+"""Seconds that it goes on trying after the worker's end."""
+COUNT_BYTES = 8
+
+URL = "FRAUD_DECISION_LOG"
+"""The environment variable that says where to."""
+
+log = logging.getLogger("fraud_detect.decision_log")
+
+
+def frames(source: BinaryIO) -> Iterator[bytes]:
+    """What was sent with its length before it; the last is left out if it broke off."""
+    while len(head := source.read(COUNT_BYTES)) == COUNT_BYTES:
+        length = int.from_bytes(head, "little")
+        content = source.read(length)
+        if len(content) < length:
+            return
+        yield content
+
+
+class Writer:
+    """Writes what comes, in the order in which it comes."""
+
+    def __init__(self, url: str, source: BinaryIO, written: Callable[[int], None]) -> None:
+        """Begins to read.
+
+        Args:
+            url: of the database.
+            source: of frames, each an encoded :class:`Decided`.
+            written: told how many rows were written, each time.
+        """
+        self._url = url
+        self._written = written
+        self._queue: SimpleQueue[bytes | None] = SimpleQueue()  # bounded by the worker
+        self._ended_at: float | None = None
+        threading.Thread(target=self._read, args=(source,), daemon=True).start()
+
+    def run(self) -> int:
+        """How many rows could not be written, when all is done."""
+        lost = 0
+        while parts := self._gather():
+            table = table_of(parts)
+            if self._write(table):
+                self._written(table.num_rows)
+            else:
+                lost += table.num_rows
+        return lost
+
+    def _read(self, source: BinaryIO) -> None:
+        for frame in frames(source):
+            self._queue.put(frame)
+        self._ended_at = time.monotonic()
+        self._queue.put(None)
+
+    def _gather(self) -> list[Decided]:
+        """The next decisions, as many as come in time; none at the end."""
+        parts: list[Decided] = []
+        n_rows, deadline = 0, None
+        while n_rows < ROWS:
+            try:
+                left = None if deadline is None else max(deadline - time.monotonic(), 0)
+                frame = self._queue.get(timeout=left)
+            except Empty:
+                break
+            if frame is None:
+                self._queue.put(None)  # for the next call
+                break
+            deadline = deadline or time.monotonic() + EVERY
+            parts.append(decode(frame))
+            n_rows += len(parts[-1].transaction_id)
+        return parts
+
+    def _write(self, table: pa.Table) -> bool:
+        """Whether it is written: it is tried until then, or until long after the worker's end.
+
+        After a lost answer to a commit it is tried again, too: a decision may then be there twice,
+        with the same ``scored_at``.
+        """
+        tries = 0
+        while True:
+            try:
+                load(table, self._url, table=TABLE, if_exists="append")
+            except ConnectorError as error:
+                pause = RETRY_AFTER[min(tries, len(RETRY_AFTER) - 1)]
+                log.error("decisions cannot be written, next try in %g s: %s", pause, error)
+                if self._ended_at is not None and time.monotonic() > self._ended_at + LAST_TRIES:
+                    return False
+                time.sleep(pause)
+                tries += 1
+            else:
+                return True
+
+
+def _say_written(n_rows: int) -> None:
+    try:
+        os.write(1, n_rows.to_bytes(COUNT_BYTES, "little"))
+    except BrokenPipeError:
+        return  # the worker is gone, and nobody counts
+
+
+def main() -> int:
+    """The exit code: 0, all was written."""
+    for number in (signal.SIGTERM, signal.SIGINT):  # they are for the worker, whose end is ours
+        signal.signal(number, signal.SIG_IGN)
+    lost = Writer(os.environ[URL], sys.stdin.buffer, _say_written).run()
+    if lost:
+        log.error("%d decisions were lost: they could not be written in %g s", lost, LAST_TRIES)
+    return 1 if lost else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,114 @@
+"""What the service tells Prometheus is what happened, whichever worker it happened to."""
+
+import re
+from collections import Counter
+
+import numpy as np
+import pytest
+from payments import bodies_of, calls_of, scorer_at, small_artifact, small_simulation
+from server import ask, metrics_when, running_server
+
+from fraud_detect.scorer import STAGES, Call
+from fraud_detect.service_metrics import METRICS, SCORES, SECONDS, TOTAL, ServiceMetrics
+
+PAYMENTS = small_simulation().transactions
+SCORE = "/predictions/fraud"
+
+
+def lines_of(metrics: ServiceMetrics) -> dict[tuple[str, str], float]:
+    pattern = r"^\[METRICS\](\w+)\.\w+:([0-9\-,.e]+)\|#([^|]*)\|#type:(?:COUNTER|GAUGE)\|#hostname:"
+    text = metrics.lines()
+    found = re.findall(pattern, text, re.MULTILINE)
+    assert len(found) == text.count("\n"), "TorchServe could not parse a line"
+    return {(name, labels): float(value) for name, value, labels in found}
+
+
+@pytest.fixture
+def scorer(tmp_path):
+    return scorer_at(f"sqlite:///{tmp_path / 'features.db'}", small_artifact())
+
+
+@pytest.fixture
+def metrics(scorer) -> ServiceMetrics:
+    metrics = ServiceMetrics(scorer.model)
+    scorer.watchers.append(metrics)
+    return metrics
+
+
+def answer(scorer, metrics, calls) -> None:
+    metrics.answered(scorer.answer(calls), scorer.seconds)
+
+
+def test_what_was_told_is_not_told_again(scorer, metrics) -> None:
+    answer(scorer, metrics, calls_of(PAYMENTS.slice(0, 7)))
+    first = lines_of(metrics)
+    assert first["fraud_requests_total", "version:1,status:200"] == 7
+    assert first["fraud_model_info", "version:1,model:fraud"] == 1
+    assert metrics.lines() == ""
+    answer(scorer, metrics, [*calls_of(PAYMENTS.slice(7, 4)), Call(b"{")])
+    second = lines_of(metrics)
+    assert second["fraud_requests_total", "version:1,status:200"] == 4
+    assert second["fraud_requests_total", "version:1,status:400"] == 1
+    assert ("fraud_model_info", "version:1,model:fraud") not in second
+
+
+def test_a_bucket_has_all_that_is_not_above_its_bound(scorer, metrics) -> None:
+    seen = []
+    scorer.watchers.append(seen.append)
+    answer(scorer, metrics, calls_of(PAYMENTS.slice(0, 50)))
+    found = lines_of(metrics)
+    for bound in SCORES:
+        expected = np.count_nonzero(seen[0].scores <= np.float32(bound))
+        assert found.get(("fraud_score_bucket", f"version:1,le:{bound}"), 0) == expected
+    assert found["fraud_score_bucket", "version:1,le:+Inf"] == 50
+
+
+def test_each_call_waited_for_every_stage(metrics) -> None:
+    nothing: list = [type("Answer", (), {"status": 200})] * 3
+    metrics.answered(nothing, {"parse": 0.0025, "answer": 2.0})
+    found = lines_of(metrics)
+    bucket = "fraud_stage_seconds_bucket"
+    assert (bucket, "version:1,stage:parse,le:0.001") not in found
+    assert found[bucket, "version:1,stage:parse,le:0.0025"] == 3
+    assert (bucket, "version:1,stage:answer,le:1.0") not in found
+    assert found[bucket, "version:1,stage:total,le:+Inf"] == 3
+    assert found["fraud_stage_seconds_sum", "version:1,stage:total"] == pytest.approx(6.0075)
+    assert not any("stage:score" in labels for _, labels in found)
+
+
+def test_labels_cannot_break_a_line(metrics) -> None:
+    metrics.set("fraud_state_keys", 3, "a:b,c|#d\n")
+    assert lines_of(metrics)["fraud_state_keys", "version:1,key:a_b_c__d_"] == 3
+
+
+def test_through_torchserve_counts_are_exact_with_two_workers(tmp_path) -> None:
+    decisions = f"sqlite:///{tmp_path / 'decisions.db'}"
+    with running_server(tmp_path, decision_log=decisions, workers=2) as server:
+        replies = [
+            ask(server.ports.inference, SCORE, body) for body in bodies_of(PAYMENTS.slice(0, 120))
+        ]
+        wrong = [ask(server.ports.inference, SCORE, b"{") for _ in range(9)]
+        assert {reply.status for reply in wrong} == {400}
+        written = ("1", "written")
+        found = metrics_when(
+            server.ports.metrics,
+            lambda found: found["fraud_decision_log_total"].get(written) == 120,
+        )
+    decided = Counter(("1", reply.json["decision"]) for reply in replies)
+    assert len(decided) > 1
+    assert found["fraud_decisions_total"] == decided
+    assert found["fraud_requests_total"] == {("1", "200"): 120, ("1", "400"): 9}
+    assert found["fraud_decision_log_total"] == {("1", "taken"): 120, written: 120}
+    buckets = found["fraud_stage_seconds_bucket"]
+    assert buckets["1", TOTAL, "+Inf"] == buckets["1", "parse", "+Inf"] == 129
+    assert {buckets["1", stage, "+Inf"] for stage in ("state", "score", "decide")} == {120}
+    assert {stage for _, stage, _ in buckets} == {*STAGES, TOTAL}
+    assert {bound for *_, bound in buckets} <= {*map(str, SECONDS), "+Inf"}
+    scores = np.float32([reply.json["score"] for reply in replies])
+    for bound, count in found["fraud_score_bucket"].items():
+        assert count == np.count_nonzero(scores <= np.float32(bound[1]))
+    for key in ("customer_id", "terminal_id"):  # a worker may know the last payments not yet
+        n_keys = len(PAYMENTS.slice(0, 120)[key].unique())
+        assert 0.8 * n_keys < found["fraud_state_keys"]["1", key] <= n_keys
+    assert found["fraud_model_info"] == {("1", "fraud"): 1}
+    assert set(found) <= {metric.name for metric in METRICS}
