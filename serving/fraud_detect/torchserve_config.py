@@ -70,6 +70,8 @@ def properties(options: ServerOptions, folder: Path, version: str) -> str:
         "use_env_allowed_urls": "false",
         "enable_envvars_config": "false",
         "install_py_dep_per_model": "false",
+        # What would change how workers start is for nobody who set it for another program.
+        "blacklist_env_vars": "LD_PRELOAD|PYTHON(STARTUP|INSPECT|BREAKPOINT|WARNINGS)",
         "enable_model_api": "false",
         "disable_token_authorization": str(not options.token_auth).lower(),
         "max_request_size": options.max_request_bytes,
