@@ -10,7 +10,7 @@ import sys
 from typing import Any
 
 import msgspec
-import yaml
+import yaml  # type: ignore[import-untyped]
 
 from fraud_detect import answers
 from fraud_detect.answers import ARROW, JSON
@@ -52,7 +52,7 @@ def as_yaml(spec: FeatureSpec) -> str:
 
 
 def _scoring(name: str, summary: str) -> dict[str, Any]:
-    wide = {ARROW: {}} if name == "score" else {}
+    wide: dict[str, Any] = {ARROW: {}} if name == "score" else {}
     return {
         "operationId": name,
         "summary": summary,
