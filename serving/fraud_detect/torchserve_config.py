@@ -82,6 +82,8 @@ def properties(options: ServerOptions, folder: Path, version: str) -> str:
         "use_env_allowed_urls": "false",
         "enable_envvars_config": "false",
         "install_py_dep_per_model": "false",
+        # What would change how workers start is for nobody who set it for another program.
+        "blacklist_env_vars": "LD_PRELOAD|PYTHON(STARTUP|INSPECT|BREAKPOINT|WARNINGS)",
         # Deployments load and drop versions, through the socket; gRPC wants the management token.
         "enable_model_api": "true",
         "disable_token_authorization": str(not options.token_auth).lower(),

@@ -93,9 +93,9 @@ class TransactionFormat:
         types = {"transaction_id": _Id, "timestamp": _Time, "amount": _Amount}
         others = {name: _Number if name in spec.numbers else _Named for name in self.columns}
         fields = [(name, types.get(name, others[name])) for name in self.columns]
-        self._transaction = msgspec.json.Decoder(
-            msgspec.defstruct("Transaction", fields, gc=False), strict=True
-        )
+        self.transaction_type = msgspec.defstruct("Transaction", fields, gc=False)
+        """What a transaction is, as msgspec checks it."""
+        self._transaction = msgspec.json.Decoder(self.transaction_type, strict=True)
         self._request = msgspec.json.Decoder(_Request)
         self._values = attrgetter(*self.columns)
         self._now = now
