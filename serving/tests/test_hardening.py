@@ -49,13 +49,21 @@ def port(server: TorchServe) -> int:
 
 @pytest.fixture(scope="module")
 def bearer(server: TorchServe) -> dict[str, str]:
-    return JSON | {"Authorization": f"Bearer {server.folder.token()}"}
+    return JSON | {"Authorization": f"Bearer {server.folder.token('inference')}"}
 
 
 def wrong_tokens(server: TorchServe) -> list[dict[str, str]]:
     """Headers without the right one."""
-    said = ["Bearer x", "Bearer ", f"Basic {server.folder.token()}", server.folder.token()]
-    said += [f"Bearer {server.folder.token('management')}", f"Bearer {server.folder.token()}x"]
+    said = [
+        "Bearer x",
+        "Bearer ",
+        f"Basic {server.folder.token('inference')}",
+        server.folder.token("inference"),
+    ]
+    said += [
+        f"Bearer {server.folder.token('management')}",
+        f"Bearer {server.folder.token('inference')}x",
+    ]
     return [JSON, *(JSON | {"Authorization": one} for one in said)]
 
 
@@ -94,7 +102,7 @@ def manage(server: TorchServe, method: str, path: str, token: str | None) -> int
 
 def test_the_management_api_wants_its_own_token(server) -> None:
     assert manage(server, "GET", "/models", server.folder.token("management")) == 200
-    for token in (None, "x", server.folder.token()):
+    for token in (None, "x", server.folder.token("inference")):
         assert manage(server, "GET", "/models", token) == 400
 
 
@@ -145,7 +153,7 @@ def test_grpc_scores_with_the_right_token_only(server) -> None:
     given = _field(1, b"body") + _field(2, BODIES[0])
     request = _field(1, b"fraud") + _field(3, given)
     port, method = server.ports.grpc_inference, "inference.InferenceAPIsService/Predictions"
-    answer = over_grpc(port, method, request, server.folder.token())
+    answer = over_grpc(port, method, request, server.folder.token("inference"))
     assert 0 <= json.loads(answer[answer.index(b"{") :])["score"] <= 1
     for token in (None, "x", server.folder.token("management")):
         with pytest.raises(grpc.RpcError, match="Token Authorization failed"):
@@ -155,7 +163,7 @@ def test_grpc_scores_with_the_right_token_only(server) -> None:
 def test_management_over_grpc_wants_its_token(server) -> None:
     port, method = server.ports.grpc_management, "management.ManagementAPIsService/ListModels"
     assert b"models" in over_grpc(port, method, b"", server.folder.token("management"))
-    for token in (None, "x", server.folder.token()):
+    for token in (None, "x", server.folder.token("inference")):
         with pytest.raises(grpc.RpcError, match="Token Authorization failed"):
             over_grpc(port, method, b"", token)
 

@@ -60,7 +60,7 @@ _OPERATIONS = [("/predictions/fraud", "POST"), ("/explanations/fraud", "POST"), 
 @pytest.mark.parametrize(("path", "method"), _OPERATIONS)
 @pytest.mark.parametrize("mode", list(GenerationMode))
 def test_the_server_answers_as_the_document_says(api, server, path, method, mode) -> None:
-    headers = {"Authorization": f"Bearer {server.folder.token()}"}
+    headers = {"Authorization": f"Bearer {server.folder.token('inference')}"}
     statuses = set()
 
     @settings(max_examples=60, database=None, derandomize=True, deadline=None)
