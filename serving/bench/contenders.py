@@ -5,10 +5,12 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -146,8 +148,8 @@ def free_ports(n: int) -> list[int]:
 @contextmanager
 def _running(command: list[str], ground: Ground) -> Iterator[None]:
     """Runs a program in a session of its own, with what the peers need in its environment."""
-    temporary = ground.folder / "tmp"
-    temporary.mkdir()
+    # Not in their folder: sockets' paths are short.
+    temporary = tempfile.mkdtemp(prefix="b-")
     environment = {
         **os.environ,
         plain_model.MODEL: str(ground.model.path),
@@ -155,7 +157,7 @@ def _running(command: list[str], ground: Ground) -> Iterator[None]:
         "PYTHONPATH": python_path(),
         # Where TorchServe puts logs, sockets and the number of its process.
         **dict.fromkeys(("LOG_LOCATION", "METRICS_LOCATION"), str(ground.folder)),
-        **dict.fromkeys(("TEMP", "TMPDIR"), str(temporary)),
+        **dict.fromkeys(("TEMP", "TMPDIR"), temporary),
     }
     log = ground.folder / "log"
     with log.open("wb") as output:
@@ -181,6 +183,7 @@ def _running(command: list[str], ground: Ground) -> Iterator[None]:
             pass
         finally:
             _kill_session(process)
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _kill_session(process: subprocess.Popen[bytes]) -> None:
