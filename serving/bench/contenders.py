@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -20,9 +19,10 @@ from pathlib import Path
 import plain_model
 
 from data_connector import StoredModel
+from fraud_detect.ports import free_ports, unused_ports
 from fraud_detect.processes import DIES_WITH_US, python_path
 from fraud_detect.torchserve import TorchServe
-from fraud_detect.torchserve_config import Ports, ServerOptions
+from fraud_detect.torchserve_config import ServerOptions
 from fraud_detect.worker_settings import WorkerSettings
 
 OURS = "ours"
@@ -64,15 +64,16 @@ Start = Callable[[Ground], AbstractContextManager[Contender]]
 
 @contextmanager
 def ours(ground: Ground) -> Iterator[Contender]:
-    """TorchServe as `//serving:serve` starts it, but without tokens, which no peer has."""
-    inference, metrics, grpc, grpc_management = free_ports(4)
-    ports = Ports(
-        inference=inference, metrics=metrics, grpc_inference=grpc, grpc_management=grpc_management
+    """TorchServe as `//serving:serve` starts it, logs and all, but without the tokens."""
+    settings = WorkerSettings(
+        model_store=str(ground.models),
+        feature_store=ground.store,
+        decision_log=f"sqlite:///{ground.folder / 'decisions.db'}",
+        shadow_log=f"sqlite:///{ground.folder / 'shadow.db'}",
     )
-    settings = WorkerSettings(model_store=str(ground.models), feature_store=ground.store)
-    options = ServerOptions(ports=ports, token_auth=False)
-    with TorchServe(str(ground.model.version), settings, options):
-        yield Contender(inference, "/predictions/fraud", "/predictions/fraud")
+    options = ServerOptions(ports=free_ports(), token_auth=False)
+    with TorchServe(str(ground.model.version), settings, options) as server:
+        yield Contender(server.ports.inference, "/predictions/fraud", "/predictions/fraud")
 
 
 @contextmanager
@@ -92,7 +93,7 @@ def plain_torchserve(ground: Ground) -> Iterator[Contender]:
         check=True,
         env={**os.environ, "PYTHONPATH": python_path()},
     )
-    inference, management, metrics, grpc, grpc_management = free_ports(5)
+    inference, management, metrics, grpc, grpc_management = unused_ports(5)
     config = ground.folder / "config.properties"
     config.write_text(
         f"inference_address=http://127.0.0.1:{inference}\n"
@@ -113,7 +114,7 @@ def plain_torchserve(ground: Ground) -> Iterator[Contender]:
 @contextmanager
 def fastapi(ground: Ground) -> Iterator[Contender]:
     """FastAPI under uvicorn."""
-    (port,) = free_ports(1)
+    (port,) = unused_ports(1)
     with _running([sys.executable, str(_HERE / "fastapi_peer.py"), str(port)], ground):
         _wait_for(port, "/openapi.json")
         yield Contender(port, "/predict", "/predict_many")
@@ -122,7 +123,7 @@ def fastapi(ground: Ground) -> Iterator[Contender]:
 @contextmanager
 def litserve(ground: Ground) -> Iterator[Contender]:
     """LitServe."""
-    (port,) = free_ports(1)
+    (port,) = unused_ports(1)
     with _running([sys.executable, str(_HERE / "litserve_peer.py"), str(port)], ground):
         _wait_for(port, "/health")
         yield Contender(port, "/predict", "/predict")
@@ -134,15 +135,6 @@ CONTENDERS: dict[str, Start] = {
     "FastAPI": fastapi,
     "LitServe": litserve,
 }
-
-
-def free_ports(n: int) -> list[int]:
-    """Ports that nobody listened to a moment ago."""
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(n)]
-    ports = [it.getsockname()[1] for it in held]
-    for it in held:
-        it.close()
-    return ports
 
 
 @contextmanager

@@ -1,18 +1,19 @@
-"""Transactions and answers as Arrow IPC streams: for bulk, which JSON slows down."""
+"""Transactions and answers as Arrow IPC streams, for callers that have tables."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from fraud_detect.answers import Model
 from fraud_detect.arrow_messages import is_compressed
 from fraud_detect.errors import RequestError
+from fraud_detect.scored_batch import ScoredBatch
 from fraud_detect.transactions import (
     BEFORE_1970,
     LONGEST_TEXT,
@@ -28,8 +29,6 @@ _TIME = pa.timestamp("us", tz="UTC")
 _NUMBERS = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal, pa.types.is_null)
 _TEXTS = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
 _LONGEST_BYTES = 4 * LONGEST_TEXT
-
-Scores = npt.NDArray[np.float32]
 
 
 class ArrowFormat:
@@ -73,32 +72,38 @@ class ArrowFormat:
             reasons=False,
         )
 
-    def write(self, request: Request, scores: Scores, decisions: Sequence[str | None]) -> bytes:
-        """The answer: ``transaction_id``, ``score``, ``decision``, ``error``, in order.
+    def write(self, request: Request, scored: ScoredBatch, model: Model) -> bytes:
+        """The answer: ``transaction_id``, ``score``, ``decision``, ``degraded`` and ``error``.
 
         Args:
             request: what was asked.
-            scores: of its valid transactions.
-            decisions: of the same.
+            scored: its valid transactions.
+            model: which one scored; its name and version are the schema's metadata.
         """
-        valid = iter(
-            zip(request.columns["transaction_id"], scores.tolist(), decisions, strict=True)
+        rows = iter(
+            zip(
+                request.columns["transaction_id"],
+                scored.scores.tolist(),
+                scored.decisions,
+                strict=True,
+            )
         )
-        rows = [
-            (*next(valid), None)
+        listed = [
+            (*next(rows), scored.degraded, None)
             if wrong is None
-            else (wrong.transaction_id, None, None, wrong.error)
+            else (wrong.transaction_id, None, None, None, wrong.error)
             for wrong in request.errors
         ]
-        ids, score, decision, error = zip(*rows, strict=True)
+        ids, score, decision, degraded, error = zip(*listed, strict=True)
         batch = pa.record_batch(
             {
                 "transaction_id": pa.array(ids),
                 "score": pa.array(score, pa.float32()),
                 "decision": pa.array(decision, pa.string()),
+                "degraded": pa.array(degraded, pa.bool_()),
                 "error": pa.array(error, pa.string()),
             }
-        )
+        ).replace_schema_metadata({"model": model.name, "version": str(model.version)})
         sink = pa.BufferOutputStream()
         with pa.ipc.new_stream(sink, batch.schema) as writer:
             writer.write_batch(batch)

@@ -24,7 +24,7 @@ from fraud_detect.processes import python_path
 from fraud_detect.write_decisions import COUNT_BYTES, URL
 
 if TYPE_CHECKING:
-    from fraud_detect.scorer import ScoredBatch
+    from fraud_detect.scored_batch import ScoredBatch
 
 QUEUE_ROWS = 200_000
 """Decisions that may wait to be written: 40 s of 5,000 a second. Above it, new ones are dropped:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from fraud_detect.scorer import ScoredBatch
+from fraud_detect.scored_batch import ScoredBatch
 from fraud_ml.distribution import N_BINS, Reference, psi
 
 MINUTES = 60

@@ -17,6 +17,7 @@ from data_connector import Journal, fetch, open_journal
 from data_connector.command import fraud_home, run
 from fraud_detect import journal_entries
 from fraud_detect.journal_entries import Labels
+from fraud_detect.worker_settings import usual_feature_store
 from fraud_ml.errors import DataError
 from fraud_ml.transactions import LABEL_COLUMNS
 
@@ -92,7 +93,7 @@ def main() -> None:
     options = _parse()
     with fetch(options.labels, table=options.table, columns=list(LABEL_COLUMNS)) as reader:
         labels = reader.read_all()
-    url = options.feature_store or f"sqlite:///{fraud_home() / 'features.db'}"
+    url = options.feature_store or usual_feature_store(fraud_home())
     with open_journal(url) as journal:
         said = say_labels(journal, labels)
     sys.stdout.write(f"{said:,} labels said\n")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +36,7 @@ from fraud_detect.errors import RequestError
 from fraud_detect.online_state import OnlineState
 from fraud_detect.replica import features_of_nobody
 from fraud_detect.runtime import score_function
+from fraud_detect.scored_batch import ScoredBatch, Watcher
 from fraud_detect.transactions import Columns, Request, TransactionFormat
 from fraud_ml.artifact import Artifact
 from fraud_ml.attribution import Attributor
@@ -68,22 +69,6 @@ class Answer:
     """Of HTTP."""
     body: bytes
     content_type: str = JSON
-
-
-@dataclass(frozen=True, slots=True)
-class ScoredBatch:
-    """What was scored in one pass, B transactions of all callers: for those who watch."""
-
-    columns: Columns
-    features: npt.NDArray[np.float32]
-    """Shape ``(B, F)``."""
-    scores: npt.NDArray[np.float32]
-    """Shape ``(B,)``."""
-    decisions: Sequence[str | None]
-    degraded: bool
-
-
-Watcher = Callable[[ScoredBatch], None]
 
 
 class _Stopwatch:
@@ -231,7 +216,7 @@ class Scorer:
 
     def _answer(self, request: Request, batch: ScoredBatch, call: Call) -> Answer:
         if call.content_type == ARROW:
-            return Answer(_OK, self._arrow.write(request, batch.scores, batch.decisions), ARROW)
+            return Answer(_OK, self._arrow.write(request, batch, self.model), ARROW)
         valid = iter(self._listed(request, batch, explain=call.explain))
         if request.is_single:
             (invalid,) = request.errors

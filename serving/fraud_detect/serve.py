@@ -13,11 +13,13 @@ from data_connector.command import fraud_home, run
 from fraud_detect.aliases import CHAMPION
 from fraud_detect.errors import ServingError
 from fraud_detect.keeper_process import KeeperProcess
+from fraud_detect.online_state import check_history
 from fraud_detect.running import Running, announce, only_server_of
 from fraud_detect.serve_options import ServeOptions, parse_serve_options
 from fraud_detect.torchserve import TorchServe
 from fraud_detect.torchserve_config import ServerOptions
-from fraud_detect.worker_settings import MODEL_NAME, WorkerSettings
+from fraud_detect.worker_settings import MODEL_NAME, WorkerSettings, usual_feature_store
+from fraud_ml.artifact import load_artifact
 from fraud_ml.errors import ArtifactError
 
 _LOOK = 1.0  # seconds between looks at the processes
@@ -33,7 +35,7 @@ def settings_of(options: ServeOptions, home: Path) -> WorkerSettings:
     """Where workers find what they need: what the user named, or what is in ``home``."""
     return WorkerSettings(
         model_store=options.model_store or str(home / "models"),
-        feature_store=options.feature_store or f"sqlite:///{home / 'features.db'}",
+        feature_store=options.feature_store or usual_feature_store(home),
         shadow_log=f"sqlite:///{home / 'shadow.db'}",
         decision_log=(
             f"sqlite:///{home / 'decisions.db'}"
@@ -122,6 +124,8 @@ def main() -> None:
     options = parse_serve_options()
     settings = settings_of(options, fraud_home())
     stored = choose_model(ModelStore(settings.model_store), options.model)
+    # What workers would refuse is refused at once: TorchServe would start them again and again.
+    check_history(settings.feature_store, load_artifact(stored.path).spec)
     _serve(stored, settings, options.server)
 
 

@@ -20,7 +20,8 @@ from typing import Literal
 import numpy as np
 
 from fraud_detect.answers import Model
-from fraud_detect.scorer import STAGES, Answer, ScoredBatch
+from fraud_detect.scored_batch import ScoredBatch
+from fraud_detect.scorer import STAGES, Answer
 
 TELL_EVERY = 1.0
 """Seconds."""

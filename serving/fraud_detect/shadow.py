@@ -23,7 +23,8 @@ from fraud_detect.aliases import CHALLENGER
 from fraud_detect.errors import ServingError
 from fraud_detect.online_state import OnlineState
 from fraud_detect.runtime import score_function
-from fraud_detect.scorer import ScoredBatch, decisions_of
+from fraud_detect.scored_batch import ScoredBatch
+from fraud_detect.scorer import decisions_of
 from fraud_detect.shadow_table import COMPARED, MISSED, TABLE, TABLE_OF_MISSED
 from fraud_detect.snapshots import Snapshots
 from fraud_detect.worker_settings import MODEL_NAME, WorkerSettings

@@ -1,7 +1,7 @@
 """Makes TorchServe's worker read what the frontend sends in large pieces.
 
-It reads a request field by field, with a system call for each length and each value: some forty a
-request, which took longer than to score it. There will be no release after 0.12.0 that could
+It reads a request field by field, with a system call for each length and each value. There will be
+no release after 0.12.0 that could
 change the function replaced here; for another version it is left as it is.
 
 Here is also seen when a worker is at work: from when it was sent something until it reads again,

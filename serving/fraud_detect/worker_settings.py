@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from data_connector import ModelStore, open_journal
 from fraud_detect.errors import ServingError
@@ -15,6 +16,15 @@ from fraud_detect.store_url import hasty
 from fraud_ml.artifact import load_artifact
 
 MODEL_NAME = "fraud"
+
+
+def usual_feature_store(home: Path) -> str:
+    """The URL of the feature store where the user names no other.
+
+    Args:
+        home: ``$FRAUD_HOME``.
+    """
+    return f"sqlite:///{home / 'features.db'}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -9,7 +9,7 @@ from payments import SPEC, rows_of, small_artifact, small_simulation
 from server import ask, metrics_when, running_server
 
 from fraud_detect.drift import LEAST_ROWS, Drift
-from fraud_detect.scorer import ScoredBatch
+from fraud_detect.scored_batch import ScoredBatch
 from fraud_ml.distribution import Reference, fit_reference, psi
 
 RNG = np.random.default_rng(0)

@@ -1,6 +1,8 @@
 """What is scored online is what the model would say of the same history offline."""
 
 import json
+import sqlite3
+from contextlib import closing
 
 import numpy as np
 import pyarrow as pa
@@ -195,6 +197,18 @@ def test_arrow_and_json_score_the_same(url, scorer) -> None:
     assert [row["transaction_id"] for row in rows] == some["transaction_id"].to_pylist()
     expected = scores_of(scorer_at(f"{url}.json", ARTIFACT).answer(calls_of(some)))
     np.testing.assert_allclose([row["score"] for row in rows], expected, atol=1e-6)
+
+
+def test_an_answer_in_arrow_says_which_model_and_whether_without_history(tmp_path, url) -> None:
+    scorer = scorer_at(f"{url}?timeout=0.1", ARTIFACT)
+    (answer,) = scorer.answer([arrow(PAYMENTS.slice(0, 3))])
+    assert [row["degraded"] for row in read_arrow(answer)] == [False] * 3
+    schema = pa.ipc.open_stream(answer.body).schema
+    assert schema.metadata == {b"model": b"fraud", b"version": b"1"}
+    with closing(sqlite3.connect(tmp_path / "features.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")  # nobody else can append
+        (answer,) = scorer.answer([arrow(PAYMENTS.slice(3, 3))])
+    assert [row["degraded"] for row in read_arrow(answer)] == [True] * 3
 
 
 def test_an_invalid_row_of_arrow_gets_its_own_error(scorer) -> None:

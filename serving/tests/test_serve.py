@@ -17,11 +17,11 @@ from payments import publish, small_artifact
 from server import ask, free_ports
 
 from data_connector import ModelNotFoundError, ModelStore
-from data_connector.command import UsageError
+from data_connector.command import UsageError, run
 from fraud_detect.errors import ServingError
 from fraud_detect.processes import DIES_WITH_US, python_path
 from fraud_detect.running import find_running, only_server_of
-from fraud_detect.serve import choose_model
+from fraud_detect.serve import SHOWN, choose_model, main
 from fraud_detect.serve_options import parse_serve_options
 from fraud_detect.torchserve_config import Ports
 
@@ -73,6 +73,19 @@ def test_the_champion_is_served_or_the_newest_or_what_was_asked_for(tmp_path) ->
     for unknown in ("4", "worst"):
         with pytest.raises(ModelNotFoundError, match=unknown):
             choose_model(store, unknown)
+
+
+def test_a_damaged_model_is_refused_at_once_by_the_name_of_its_file(
+    tmp_path, monkeypatch, capsys
+) -> None:
+    publish(tmp_path / "models", small_artifact())
+    (weights,) = tmp_path.glob("models/**/model.safetensors")
+    weights.chmod(0o600)
+    weights.write_bytes(weights.read_bytes()[:-1] + b"x")
+    monkeypatch.setenv("FRAUD_HOME", str(tmp_path))
+    monkeypatch.setattr("sys.argv", ["serve"])
+    assert run(main, shown=SHOWN) == 1
+    assert "model.safetensors" in capsys.readouterr().err
 
 
 def test_one_server_has_the_state_for_itself(tmp_path) -> None:
