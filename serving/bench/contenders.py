@@ -21,7 +21,7 @@ import plain_model
 from data_connector import StoredModel
 from fraud_detect.ports import free_ports, unused_ports
 from fraud_detect.processes import DIES_WITH_US, python_path
-from fraud_detect.torchserve import TorchServe
+from fraud_detect.torchserve import JAVA_HOME, TorchServe
 from fraud_detect.torchserve_config import ServerOptions
 from fraud_detect.worker_settings import WorkerSettings
 
@@ -147,6 +147,7 @@ def _running(command: list[str], ground: Ground) -> Iterator[None]:
         plain_model.MODEL: str(ground.model.path),
         plain_model.STORE: ground.store,
         "PYTHONPATH": python_path(),
+        **({"JAVA_HOME": str(JAVA_HOME)} if JAVA_HOME else {}),
         # Where TorchServe puts logs, sockets and the number of its process.
         **dict.fromkeys(("LOG_LOCATION", "METRICS_LOCATION"), str(ground.folder)),
         **dict.fromkeys(("TEMP", "TMPDIR"), temporary),

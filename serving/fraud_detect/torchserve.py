@@ -43,8 +43,8 @@ STOP_WITHIN = 10.0
 
 log = logging.getLogger(__name__)
 
-# `bazel run` names it relative to the folder that it starts programs in, which they leave.
-_JAVA_HOME = Path(os.environ["JAVA_HOME"]).absolute() if "JAVA_HOME" in os.environ else None
+JAVA_HOME = Path(os.environ["JAVA_HOME"]).absolute() if "JAVA_HOME" in os.environ else None
+"""`bazel run` names it relative to the folder that it starts programs in, which they leave."""
 
 
 class TorchServe:
@@ -223,7 +223,7 @@ def _java(folder: ServerFolder) -> list[str]:
         raise ServingError("TorchServe is not installed: there is no package ts")
     package = Path(found.origin).resolve().parent
     return [
-        str(_JAVA_HOME / "bin" / "java") if _JAVA_HOME else "java",
+        str(JAVA_HOME / "bin" / "java") if JAVA_HOME else "java",
         f"-Dmodel_server_home={package.parent}",
         f"-Dlog4j.configurationFile=file://{folder.path / 'log4j2.xml'}",
         f"-Djava.io.tmpdir={folder.temporary}",
