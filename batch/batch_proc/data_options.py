@@ -102,7 +102,7 @@ def data_options(given: argparse.Namespace) -> DataOptions:
     if given.transactions is None and (given.columns or given.table):
         raise UsageError("--columns and --table describe --transactions, which is not given")
     label_delay = dt.timedelta(days=given.delay_days)
-    spec = _read_spec(given.spec) if given.spec else default_spec(label_delay=label_delay)
+    spec = read_spec(given.spec) if given.spec else default_spec(label_delay=label_delay)
     return DataOptions(
         source=given.transactions,
         table=given.table,
@@ -121,7 +121,12 @@ def check_folder(option: str, path: Path | None) -> None:
         raise UsageError(f"{option} {path}: the folder does not exist")
 
 
-def _read_spec(path: Path) -> FeatureSpec:
+def read_spec(path: Path) -> FeatureSpec:
+    """The features that the file of ``--spec`` says.
+
+    Raises:
+        UsageError: it cannot be read, or is none.
+    """
     try:
         return spec_from_toml(path.read_text(encoding="utf-8"))
     except OSError as error:
