@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from batch_proc.day_files import DayFiles
+from batch_proc.rows_by_day import DayFiles
 
 NEVER = 2**62
 """Later than any time."""

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from batch_proc.day_files import DayFiles
+from batch_proc.rows_by_day import DayFiles
 from batch_proc.timeline import NEVER, Cursor, Stream, uncut
 
 DAY = 86_400_000_000
