@@ -130,9 +130,9 @@ def _key_for(feature: WindowFeature, alone: Collection[Key], hot: Collection[Key
     """The key of the stage that computes ``feature``."""
     if len(feature.columns) == 1:
         return feature.columns
-    columns = [(column,) for column in feature.columns]
-    columns.sort(key=lambda column: (column in hot, column not in alone))
-    beyond = feature.aggregate in WITHOUT_WINDOW | _OF_USUAL
-    if columns[0] in hot and (beyond or columns[0] not in alone):
-        return feature.columns
-    return columns[0]
+    columns: list[Key] = [(column,) for column in feature.columns]
+    if feature.aggregate in WITHOUT_WINDOW | _OF_USUAL:  # slices of a column lack a pair's past
+        columns = [column for column in columns if column not in hot]
+    columns.sort(key=lambda column: (column not in alone, column in hot))
+    usable = [column for column in columns if column in alone or column not in hot]
+    return usable[0] if usable else feature.columns

@@ -109,7 +109,7 @@ def rows_needed(it: Slice, times: np.ndarray) -> np.ndarray:
     return wanted & (seen | (times == times[0]))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     seed=st.integers(0, 10**6),
     n_minutes=st.sampled_from([40, 400, 4_000]),
@@ -130,7 +130,7 @@ def test_slices_have_the_features_of_the_whole_history(
         np.testing.assert_array_equal(found, whole[own])
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 10**6), size=st.integers(1, 60))
 def test_each_row_is_in_one_slice_that_has_what_it_needs(seed: int, size: int) -> None:
     transactions, _ = history(seed, 4_000)
