@@ -84,8 +84,9 @@ class BucketTask:
         rows = self.layout.with_features(rows, self.stages[self.number])
         rows = _within(rows, self._time, self.own.get(bucket, (None, None)))
         later = self.stages[self.number + 1 :]
+        record: dict[str, Any] = {}
         if later:
-            rows, record = self.layout.needed(rows, later), {}
+            rows = self.layout.needed(rows, later)
         else:
             rows, record = self._scored(_within(rows, self._time, self.scored))
         if rows.num_rows:

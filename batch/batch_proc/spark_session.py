@@ -115,7 +115,8 @@ def _own(scratch: Path, master: str) -> Iterator[SparkSession]:
     log = scratch / "spark.log"
     with log.open("ab") as said:
         try:
-            gateway = launch_gateway(configuration, {"stdout": said, "stderr": said})
+            streams = {"stdout": said, "stderr": said}
+            gateway = launch_gateway(configuration, streams)  # type: ignore[no-untyped-call]
             context = SparkContext(conf=configuration, gateway=gateway)
         except Exception as error:
             raise SparkError(f"Spark does not start: {error}; it said why in {log}") from error
