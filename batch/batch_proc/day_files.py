@@ -196,7 +196,8 @@ def publish(new: Path, output: Path) -> int:
             (output / day).mkdir(exist_ok=True)
             with whole_file(output / day / FILE) as aside:
                 _copy(new / day / FILE, aside)
-        mark.touch(exist_ok=True)
+        if not mark.exists():
+            mark.touch()
         sync_folder(output)
     return len(changed)
 
