@@ -1,4 +1,4 @@
-"""What a user of these commands may be shown instead of a traceback."""
+"""What a command tells without a traceback, beside errors of connectors."""
 
 from __future__ import annotations
 
@@ -9,5 +9,19 @@ class BackfillError(Exception):
     """A state cannot be rebuilt as things are; the message says what to do."""
 
 
-SHOWN: tuple[type[Exception], ...] = (ArtifactError, BackfillError, DataError)
+class SparkError(Exception):
+    """Spark does not run here, or has failed."""
+
+
+class ResumeError(Exception):
+    """There is another run than the one that is to go on."""
+
+
+SHOWN: tuple[type[Exception], ...] = (
+    ArtifactError,
+    BackfillError,
+    DataError,
+    ResumeError,
+    SparkError,
+)
 """Errors whose message says what to do."""
