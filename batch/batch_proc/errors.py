@@ -1,4 +1,4 @@
-"""What a command tells without a traceback, beside errors of connectors."""
+"""What a user of these commands may be shown instead of a traceback."""
 
 from __future__ import annotations
 
