@@ -26,8 +26,8 @@ Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Tested:
-    """What a new model was tested on, and how it scored it."""
+class NewModel:
+    """A model that is not stored yet: what it was tested on, and how it scored it."""
 
     history: History
     days: Days
@@ -35,7 +35,7 @@ class Tested:
     spec: FeatureSpec
     """Of the features that the rows have."""
     score: Floats
-    """The new model's, shape (N,)."""
+    """Of the rows, shape (N,)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,7 +71,7 @@ class Comparison:
 
 
 def compare_with_champion(
-    store: ModelStore, name: str, test: Tested
+    store: ModelStore, name: str, new: NewModel
 ) -> Comparison | Incomparable | None:
     """How a new model compares with the champion of ``store``; None where there is none.
 
@@ -85,20 +85,20 @@ def compare_with_champion(
     try:
         champion = load_artifact(store.get(name, version).path)
         there = transaction_columns(champion.spec)
-        unread = tuple(c for c in transaction_columns(test.spec) if c not in there)
-        score = _score(champion, test)
+        unread = tuple(c for c in transaction_columns(new.spec) if c not in there)
+        score = _score(champion, new)
     except (ConnectorError, ValueError) as error:  # gone, damaged, or of columns that are not here
         return Incomparable(
             champion=version, why=f"it cannot score the test: {error}", unread=unread
         )
-    if why := _unfair(champion, test):
+    if why := _unfair(champion, new):
         return Incomparable(champion=version, why=why, unread=unread)
     return Comparison(
         champion=version,
-        n_rows=len(test.rows),
-        champion_ap=average_precision(test.rows.is_fraud, score),
-        ap=average_precision(test.rows.is_fraud, test.score),
-        difference=ap_difference(test.rows, test.score, score),
+        n_rows=len(new.rows),
+        champion_ap=average_precision(new.rows.is_fraud, score),
+        ap=average_precision(new.rows.is_fraud, new.score),
+        difference=ap_difference(new.rows, new.score, score),
         unread=unread,
     )
 
@@ -136,24 +136,24 @@ class _ResampledAP:
         return float((newly[steps] * (found[steps] / flagged[steps])).sum() / found[-1])
 
 
-def _score(champion: Artifact, test: Tested) -> Floats:
-    features = test.rows.features
-    if champion.spec != test.spec:
-        features = features_of(test.rows, test.history, test.days, champion.spec)
+def _score(champion: Artifact, new: NewModel) -> Floats:
+    features = new.rows.features
+    if champion.spec != new.spec:
+        features = features_of(new.rows, new.history, new.days, champion.spec)
     score: Floats = champion.net.score(torch.from_numpy(features)).numpy()
     return score
 
 
-def _unfair(champion: Artifact, test: Tested) -> str | None:
+def _unfair(champion: Artifact, new: NewModel) -> str | None:
     """Why the test would favour one of the two, or tell nothing; None: it is fair."""
     trained = champion.lineage.get("train_days", "")
     try:
         until = dt.date.fromisoformat(trained.rpartition(" to ")[2])
     except ValueError:
         return "it does not say on which days it was trained, and may have seen the test"
-    if until >= test.days.test_start:
-        return f"it was trained on {trained}, and the test begins on {test.days.test_start}"
-    n_defrauded = len(np.unique(test.rows.customer[test.rows.is_fraud]))
+    if until >= new.days.test_start:
+        return f"it was trained on {trained}, and the test begins on {new.days.test_start}"
+    n_defrauded = len(np.unique(new.rows.customer[new.rows.is_fraud]))
     if n_defrauded < MIN_DEFRAUDED:
         return (
             f"the test has {n_defrauded} defrauded customers, and it takes {MIN_DEFRAUDED} to tell"

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from batch_proc.champion import Comparison, Tested, compare_with_champion
+from batch_proc.champion import Comparison, NewModel, compare_with_champion
 from batch_proc.distributed_training import train_on
 from batch_proc.errors import SHOWN
 from batch_proc.fold import CARDS_A_DAY, Days, Fold, Rows, make_fold, quality
@@ -69,8 +69,8 @@ def train(options: TrainOptions, home: Path, stages: Stages) -> Trained:
         reached = quality(fold.test, score)
         policy = _fit_policy(model, fold.train)
     with stages.stage("compare", "compare with the champion") as stage:
-        tested = Tested(history=history, days=days, rows=fold.test, spec=spec, score=score)
-        outcome = compare_with_champion(store, MODEL_NAME, tested)
+        new = NewModel(history=history, days=days, rows=fold.test, spec=spec, score=score)
+        outcome = compare_with_champion(store, MODEL_NAME, new)
         stage.say("none" if outcome is None else f"version {outcome.champion}")
     with stages.stage("store", "store the model") as stage:
         artifact = Artifact(

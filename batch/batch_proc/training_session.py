@@ -46,7 +46,7 @@ def training_session(
     here = master == "local" or master.startswith("local[")
     # It would tell on the standard error that it starts and ends.
     logging.getLogger("TorchDistributor").addHandler(logging.NullHandler())
-    with _environment(java_home, here=here):
+    with _environment(java_home, folder if here else None):
         session = _start(master, folder, here=here)
         try:
             if not here:
@@ -107,9 +107,11 @@ _HERE = {"GLOO_SOCKET_IFNAME": "lo", "NCCL_SOCKET_IFNAME": "lo"}  # there may be
 
 
 @contextmanager
-def _environment(java_home: Path | None, *, here: bool) -> Iterator[None]:
-    """What children find: our packages, Java, and, on this machine, each other."""
-    wanted = _FOR_WORKERS | (_HERE if here else {})
+def _environment(java_home: Path | None, folder: Path | None) -> Iterator[None]:
+    """What children find: our packages, Java, and, on this machine, each other and ``folder``."""
+    wanted = dict(_FOR_WORKERS)
+    if folder is not None:
+        wanted |= _HERE | {"TMPDIR": str(folder)}  # torchrun leaves a folder behind
     if java_home is not None:
         wanted = wanted | {"JAVA_HOME": str(java_home)}
     before = {name: os.environ.get(name) for name in wanted}

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from batch_proc import champion
-from batch_proc.champion import Comparison, Incomparable, Tested, ap_difference
+from batch_proc.champion import Comparison, Incomparable, NewModel, ap_difference
 from batch_proc.fold import Days, Rows, make_fold
 from batch_proc.history import History
 from data_connector import ModelStore
@@ -32,12 +32,12 @@ def history(simulation: Simulation) -> History:
 
 
 @pytest.fixture(scope="module")
-def tested(history: History) -> Tested:
+def tested(history: History) -> NewModel:
     """Scores that know much of the frauds."""
     rows = make_fold(history, DAYS, SPEC).test
     rng = np.random.default_rng(0)
     score = (rows.is_fraud * 0.5 + rng.random(len(rows)) * 0.6).astype(np.float32)
-    return Tested(history=history, days=DAYS, rows=rows, spec=SPEC, score=score)
+    return NewModel(history=history, days=DAYS, rows=rows, spec=SPEC, score=score)
 
 
 def artifact_of(spec: FeatureSpec = SPEC, trained: str | None = BEFORE) -> Artifact:
@@ -48,7 +48,7 @@ def artifact_of(spec: FeatureSpec = SPEC, trained: str | None = BEFORE) -> Artif
     return Artifact(net=net, spec=spec, seed=0, lineage=lineage)
 
 
-def compare(folder: Path, artifact: Artifact, tested: Tested) -> Comparison | Incomparable:
+def compare(folder: Path, artifact: Artifact, tested: NewModel) -> Comparison | Incomparable:
     """What comes of it where ``artifact`` is the champion."""
     store = ModelStore(folder)
     store.publish("fraud", lambda version: save_artifact(version, artifact))
@@ -58,11 +58,11 @@ def compare(folder: Path, artifact: Artifact, tested: Tested) -> Comparison | In
     return found
 
 
-def test_without_a_champion_there_is_nothing_to_compare(tmp_path: Path, tested: Tested) -> None:
+def test_without_a_champion_there_is_nothing_to_compare(tmp_path: Path, tested: NewModel) -> None:
     assert champion.compare_with_champion(ModelStore(tmp_path), "fraud", tested) is None
 
 
-def test_a_model_that_finds_more_is_better(tmp_path: Path, tested: Tested) -> None:
+def test_a_model_that_finds_more_is_better(tmp_path: Path, tested: NewModel) -> None:
     artifact = artifact_of()
     found = compare(tmp_path, artifact, tested)
     assert isinstance(found, Comparison)
@@ -74,7 +74,7 @@ def test_a_model_that_finds_more_is_better(tmp_path: Path, tested: Tested) -> No
     assert found.difference.estimate == pytest.approx(found.ap - found.champion_ap, abs=1e-12)
 
 
-def test_a_model_is_no_better_than_itself(tmp_path: Path, tested: Tested) -> None:
+def test_a_model_is_no_better_than_itself(tmp_path: Path, tested: NewModel) -> None:
     artifact = artifact_of()
     score = artifact.net.score(torch.from_numpy(tested.rows.features)).numpy()
     found = compare(tmp_path, artifact, replace(tested, score=score))
@@ -84,7 +84,7 @@ def test_a_model_is_no_better_than_itself(tmp_path: Path, tested: Tested) -> Non
 
 
 def test_a_champion_with_other_features_gets_its_own_of_the_same_rows(
-    tmp_path: Path, tested: Tested
+    tmp_path: Path, tested: NewModel
 ) -> None:
     other = artifact_of(WITHOUT_TERMINALS)
     found = compare(tmp_path, other, tested)
@@ -129,7 +129,7 @@ def test_the_difference_is_that_of_each_resample() -> None:
     ],
 )
 def test_a_champion_that_may_know_the_answers_is_not_compared(
-    tmp_path: Path, tested: Tested, trained: str | None, why: str
+    tmp_path: Path, tested: NewModel, trained: str | None, why: str
 ) -> None:
     found = compare(tmp_path, artifact_of(trained=trained), tested)
     assert isinstance(found, Incomparable)
@@ -137,13 +137,13 @@ def test_a_champion_that_may_know_the_answers_is_not_compared(
 
 
 def test_a_champion_that_was_trained_until_the_day_before_is_compared(
-    tmp_path: Path, tested: Tested
+    tmp_path: Path, tested: NewModel
 ) -> None:
     found = compare(tmp_path, artifact_of(trained="2018-05-12 to 2018-05-18"), tested)
     assert isinstance(found, Comparison)
 
 
-def test_a_few_frauds_do_not_tell_two_models_apart(tmp_path: Path, tested: Tested) -> None:
+def test_a_few_frauds_do_not_tell_two_models_apart(tmp_path: Path, tested: NewModel) -> None:
     fraud = np.flatnonzero(tested.rows.is_fraud)
     few = np.zeros(len(tested.rows), dtype=bool)
     few[fraud[:3]] = True
@@ -154,7 +154,7 @@ def test_a_few_frauds_do_not_tell_two_models_apart(tmp_path: Path, tested: Teste
 
 
 def test_a_champion_whose_columns_are_not_there_is_not_compared(
-    tmp_path: Path, tested: Tested
+    tmp_path: Path, tested: NewModel
 ) -> None:
     country = ColumnFeature(name="country", column="country", kind=ColumnKind.CATEGORY)
     spec = FeatureSpec(features=(*SPEC.features, country))
@@ -165,12 +165,14 @@ def test_a_champion_whose_columns_are_not_there_is_not_compared(
     assert found.unread == ()
 
 
-def test_columns_that_the_champion_does_not_read_are_named(tmp_path: Path, tested: Tested) -> None:
+def test_columns_that_the_champion_does_not_read_are_named(
+    tmp_path: Path, tested: NewModel
+) -> None:
     found = compare(tmp_path, artifact_of(WITHOUT_TERMINALS), tested)
     assert found.unread == ("terminal_id",)
 
 
-def test_a_damaged_champion_is_not_compared(tmp_path: Path, tested: Tested) -> None:
+def test_a_damaged_champion_is_not_compared(tmp_path: Path, tested: NewModel) -> None:
     store = ModelStore(tmp_path)
     store.publish("fraud", lambda version: save_artifact(version, artifact_of()))
     store.set_alias("fraud", "champion", 1)
