@@ -17,11 +17,16 @@ class ResumeError(Exception):
     """There is another run than the one that is to go on."""
 
 
+class WorkersError(RuntimeError):
+    """A training on several processes failed: the message says why, and what to do."""
+
+
 SHOWN: tuple[type[Exception], ...] = (
     ArtifactError,
     BackfillError,
     DataError,
     ResumeError,
     SparkError,
+    WorkersError,
 )
 """Errors whose message says what to do."""

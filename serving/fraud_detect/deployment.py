@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from data_connector import ModelStore
-from fraud_detect.aliases import CHALLENGER, CHAMPION, NEXT, PREVIOUS
+from data_connector.model_aliases import CHALLENGER, CHAMPION, NEXT, PREVIOUS
 from fraud_detect.archive import write_archive
 from fraud_detect.drain import CLOSED, wait_until_idle
 from fraud_detect.errors import ServingError

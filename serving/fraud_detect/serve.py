@@ -10,7 +10,7 @@ from pathlib import Path
 
 from data_connector import ModelNotFoundError, ModelStore, StoredModel
 from data_connector.command import fraud_home, run
-from fraud_detect.aliases import CHAMPION
+from data_connector.model_aliases import CHAMPION
 from fraud_detect.errors import ServingError
 from fraud_detect.keeper_process import KeeperProcess
 from fraud_detect.online_state import check_history
