@@ -81,6 +81,8 @@ def _parser() -> argparse.ArgumentParser:
     data = parser.add_argument_group("data")
     data.add_argument(
         "--transactions",
+        "--source",  # as the other commands call it
+        dest="transactions",
         metavar="URL_OR_PATH",
         help="a SQLAlchemy URL, a .parquet or .csv file, or a folder of .parquet files (default:"
         " $FRAUD_HOME/transactions.db, unless --labels is given)",

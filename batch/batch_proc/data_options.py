@@ -48,6 +48,8 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
     data = parser.add_argument_group("data")
     data.add_argument(
         "--source",
+        "--transactions",  # as //batch:backfill calls it, which takes two sources
+        dest="source",
         metavar="URL_OR_PATH",
         help="of the transactions: a database's URL, an object's (s3://, gs://, abfs://, https://),"
         " a .parquet or .csv file, a folder of .parquet files; or env:NAME or secret-file:PATH,"
