@@ -237,6 +237,19 @@ def test_a_rebuilt_state_counts_as_history_and_one_that_is_of_no_use_stops_no_ot
     assert Snapshots(url, OTHER).load().position == 30
 
 
+def test_keepers_of_several_machines_leave_every_newcomer_the_whole_past(url) -> None:
+    keepers = [Keeper(url, lambda: [SPEC]) for _ in range(2)]
+    expected = score(f"{url}.whole", 0, 60)
+    for number, start in enumerate(range(0, 60, 10)):
+        found = score(url, start, start + 10)  # by one that begins with the latest snapshot
+        np.testing.assert_allclose(found, expected[start : start + 10], atol=1e-6)
+        for keeper in keepers:
+            keeper.look()
+        for keeper in keepers[:: 1 if number % 2 else -1]:
+            keeper.save()
+    assert first_kept(url) == 50
+
+
 def test_in_use_is_what_serves_and_all_that_has_an_alias(tmp_path) -> None:
     for spec in (SPEC, OTHER, SPEC):
         publish(tmp_path, small_artifact(spec))
