@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from batch_proc.rows_by_day import DayFiles
 from batch_proc.errors import BackfillError
+from batch_proc.rows_by_day import DayFiles
 from batch_proc.timeline import Cursor
 from data_connector.atomic import lock, written_whole
 from fraud_ml.errors import DataError
