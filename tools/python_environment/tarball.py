@@ -80,7 +80,7 @@ def write_tarball(target: Path, files: Mapping[str, Content]) -> None:
     with (
         target.open("wb") as raw,
         _GzipWriter(raw) as compressed,
-        tarfile.open(fileobj=compressed, mode="w|", bufsize=1 << 20) as tar,  # type: ignore[call-overload]
+        tarfile.open(fileobj=compressed, mode="w|", bufsize=1 << 20) as tar,
     ):
         for name in sorted({*folders, *files}):
             if name in files:
