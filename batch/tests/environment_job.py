@@ -13,9 +13,10 @@ from pyspark.sql import SparkSession
 
 def about() -> str:
     """This process as JSON: its interpreter and where its modules come from."""
+    import onnxruntime  # noqa: F401
     import torch
 
-    import batch_proc.train  # noqa: F401 (it loads the rest)
+    import batch_proc.scoring  # noqa: F401
     import fraud_ml.model  # noqa: F401
 
     return json.dumps(

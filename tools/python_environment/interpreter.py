@@ -6,6 +6,7 @@ shared libraries the same way, and brings all that are not glibc's.
 
 from __future__ import annotations
 
+import os
 import site
 import subprocess
 import sys
@@ -72,11 +73,10 @@ def interpreter_files() -> dict[str, Content]:
     library = Path(sysconfig.get_path("stdlib"))
     program = Path(sys._base_executable).resolve()  # type: ignore[attr-defined]
     files: dict[str, Content] = {}
-    for path in _standard_library(library):
-        inside = library.relative_to(base) / path.relative_to(library)
-        files[str(inside)] = _as_loaded(path)
-    linked = [program, *(path for path in _standard_library(library) if _is_elf(path))]
-    for name, path in sorted(_libraries(linked)):
+    standard = list(_standard_library(library))
+    for path in standard:
+        files[str(path.relative_to(base))] = _as_loaded(path)
+    for name, path in sorted(_libraries([program, *filter(_is_elf, standard)])):
         files[f"lib/{name}"] = _as_loaded(path)
     try:
         files[f"bin/{VERSION}"] = elf.with_search_path(program.read_bytes(), "$ORIGIN/../lib")
@@ -93,11 +93,14 @@ def interpreter_files() -> dict[str, Content]:
 
 
 def _standard_library(library: Path) -> Iterator[Path]:
-    for path in sorted(library.rglob("*")):
-        inside = path.relative_to(library)
-        kept = LEFT_OUT_FOLDERS.isdisjoint(inside.parts) and path.is_file()
-        if kept and not any(inside.match(pattern) for pattern in LEFT_OUT_FILES):
-            yield path
+    for folder, folders, names in os.walk(library):
+        folders[:] = sorted(set(folders) - LEFT_OUT_FOLDERS)
+        for name in sorted(names):
+            path = Path(folder, name)
+            inside = path.relative_to(library)
+            left_out = any(inside.match(pattern) for pattern in LEFT_OUT_FILES)
+            if path.is_file() and not left_out:
+                yield path
 
 
 def _is_elf(path: Path) -> bool:
