@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -85,7 +86,7 @@ class Source:
         there = self.read(session)
         found = there.where(self._column(there, column).cast("string") == value).select(*place)
         return [
-            unquote(row["file"].removeprefix("file://"))
+            re.sub("^file:/+", "/", unquote(row["file"]))
             + (f", row {row['row']} (the first is 0)" if "row" in row else "")
             for row in found.head(2)
         ]

@@ -216,7 +216,7 @@ def test_missing_days_are_a_warning(
     [
         (["--input", "/nowhere"], 1, "no file or folder /nowhere"),
         (["--input", "carrier-pigeon://x"], 1, "carrier-pigeon"),
-        (["--input", "{in}", "--model", "7"], 1, "no model 'fraud'"),
+        (["--input", "{in}", "--model", "7"], 1, "no version 7 of model 'fraud'"),
         (["--input", "{in}", "--model", "./nowhere"], 1, "--model ./nowhere: no such folder"),
         (["--input", "{in}", "--since", "April"], 2, "'April' is no date"),
         (["--input", "{in}", "--since", "2018-05-02", "--until", "2018-05-01"], 2, "--until"),
