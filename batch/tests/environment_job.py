@@ -27,7 +27,8 @@ def about() -> str:
             "files": [
                 module.__file__
                 for module in list(sys.modules.values())
-                if getattr(module, "__file__", None)
+                # torch has modules that are not files, with names such as "_ops.py".
+                if Path(getattr(module, "__file__", None) or "").is_absolute()
             ],
             "shape": torch.nn.Linear(30, 1)(torch.zeros(1, 30)).shape,
         }
