@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -90,12 +90,12 @@ def _run(workers: Workers, job: Job, on_epoch: Callable[[Epoch], None]) -> Train
             with training_session(
                 workers.number, workers.master, folder=job.folder, java_home=_JAVA_HOME
             ) as distributor:
-                outcome: TrainedModel | Exception = distributor.run(train_as_worker, job)
+                outcome = distributor.run(train_as_worker, job)
         except WorkersError:
             raise
         except Exception as error:  # Spark has no common class for what it raises
             raise WorkersError(_why(error, output, job.settings["checkpoint"])) from error
-    return outcome
+    return cast(TrainedModel | Exception, outcome)
 
 
 def _why(error: Exception, output: WorkerOutput, checkpoint: Path | None) -> str:

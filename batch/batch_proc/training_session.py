@@ -85,7 +85,7 @@ def _start(master: str, folder: Path, *, here: bool) -> SparkSession:
     log = folder / "java.log"  # whatever Java tells on its standard error, as which modules it has
     try:
         with log.open("wb") as errors:
-            gateway = launch_gateway(conf, {"stderr": errors})
+            gateway = launch_gateway(conf, {"stderr": errors})  # type: ignore[no-untyped-call]
     except PySparkRuntimeError as error:
         said = log.read_text(encoding="utf-8", errors="replace").strip() or str(error)
         raise WorkersError(

@@ -82,8 +82,8 @@ def watched(on_epoch: Callable[[Epoch], None], *, also_errors: bool) -> Iterator
     tail: deque[str] = deque(maxlen=_LINES)
     output = WorkerOutput(on_epoch, tail)
     with contextlib.ExitStack() as streams:
-        streams.enter_context(contextlib.redirect_stdout(output))  # type: ignore[type-var]
+        streams.enter_context(contextlib.redirect_stdout(output))
         if also_errors:
             errors = WorkerOutput(on_epoch, tail, sys.stderr)
-            streams.enter_context(contextlib.redirect_stderr(errors))  # type: ignore[type-var]
+            streams.enter_context(contextlib.redirect_stderr(errors))
         yield output

@@ -164,7 +164,7 @@ class TrainingLoop:
             loss = loss.where(trains, 0.0).sum() / (len(batch) * (groups - 1) * members)
             self._optimiser.zero_grad()
             # Gradients are averaged over the processes, where they ought to be added up.
-            (loss * self._peers.size).backward()
+            (loss * self._peers.size).backward()  # type: ignore[no-untyped-call]
             self._optimiser.step()
             self._schedule.step()
             total += loss.detach() * len(batch)
