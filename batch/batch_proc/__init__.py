@@ -1,1 +1,1 @@
-"""Workflows over all transactions: training, and the state of features from history; inference to come."""
+"""Workflows over all transactions: training, and rebuilding the state of features."""
