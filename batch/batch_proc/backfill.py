@@ -49,6 +49,7 @@ def backfill(options: BackfillOptions, home: Path, stages: Stages) -> list[Measu
         closing(SnapshotStore(options.feature_store, name=name)) as store,
     ):
         plan, progress = _begun(options, work, live, stages)
+        before = progress.counts.from_history
         with stages.stage("rebuild", "count the history") as stage:
 
             def on_progress(progress: Progress) -> None:
@@ -60,7 +61,12 @@ def backfill(options: BackfillOptions, home: Path, stages: Stages) -> list[Measu
         with stages.stage("store", "swap the state in"):
             size = swap_in(progress.replica, store, live)
         work.remove()
-        return _measures(plan, progress, live, size, stages)
+        rate = (progress.counts.from_history - before) / max(stages.seconds["rebuild"], 1e-9)
+        return [
+            *_measures(plan, progress, live, size),
+            *(Measure(f"{name}_seconds", taken, "s") for name, taken in stages.seconds.items()),
+            Measure("rows_per_second", rate, "1/s", "transactions counted by this run"),
+        ]
 
 
 def _begun(
@@ -82,7 +88,12 @@ def _begun(
     live.begin()
     until = int(time.time() * 1e6) if options.until is None else options.until
     with stages.stage("read", "read the history") as stage:
-        read = put_down(options, spec, until, work, lambda rows: stage.say(f"{rows:,} rows"))
+
+        def on_rows(rows: int) -> None:
+            stage.say(f"{rows:,} rows")
+            live.refresh()
+
+        read = put_down(options, spec, until, work, on_rows)
         stage.say(f"{read.transactions:,} transactions, {read.labels:,} labels")
     live.check_types(read.schema)
     plan = Plan(
@@ -110,11 +121,8 @@ def _fingerprint(options: BackfillOptions) -> str:
     return hashlib.blake2b(json.dumps(which).encode(), digest_size=16).hexdigest()
 
 
-def _measures(
-    plan: Plan, progress: Progress, live: LiveJournal, size: int, stages: Stages
-) -> list[Measure]:
+def _measures(plan: Plan, progress: Progress, live: LiveJournal, size: int) -> list[Measure]:
     counts, replica = progress.counts, progress.replica
-    seconds = stages.seconds
     keys = [
         Measure(f"keys_{name}", n, "keys", "values that the state knows")
         for name, n in replica.state.n_keys.items()
@@ -129,13 +137,6 @@ def _measures(
         *keys,
         Measure("position", replica.position, "entries", "of the journal are in the state"),
         Measure("state", size, "bytes", "stored"),
-        *(Measure(f"{name}_seconds", taken, "s") for name, taken in seconds.items()),
-        Measure(
-            "rows_per_second",
-            counts.from_history / max(seconds["rebuild"], 1e-9),
-            "1/s",
-            "transactions counted",
-        ),
     ]
 
 

@@ -78,7 +78,7 @@ class _Reader:
 
     def labels(self, ids: pa.DataType) -> int:
         """Puts down labels that lie in a table of their own; how many."""
-        source, table, names = self._options.labels, self._options.labels_table, {}
+        source, table = self._options.labels, self._options.labels_table
         if source is None:
             if self._has("is_fraud") or LABELS not in self._tables:
                 return 0
@@ -90,7 +90,7 @@ class _Reader:
         n_labels = 0
         for first, rows in _tables(source, table, list(LABEL_COLUMNS)):
             with _rows_from(first):
-                labels = known_labels(rows, source_names=names)
+                labels = known_labels(rows)
             if labels.num_rows and labels["transaction_id"].type != ids:
                 raise DataError(
                     f"labels have ids of type {labels['transaction_id'].type}, transactions of"

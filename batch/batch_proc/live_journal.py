@@ -7,6 +7,7 @@ did, counts as the history says. So each transaction counts once, whichever of t
 from __future__ import annotations
 
 import statistics
+import time
 from collections import deque
 from collections.abc import Iterable
 from contextlib import ExitStack
@@ -27,6 +28,9 @@ from fraud_ml.transactions import transaction_columns
 
 HOLD = 3_600.0
 """Seconds after the last sign of life for which the journal is kept for us."""
+
+RENEW = 60.0
+"""Seconds after which the hold on it is renewed."""
 
 _TRIES = 10
 _AT_ONCE = 1_000  # entries in memory
@@ -59,6 +63,7 @@ class LiveJournal:
         self.lacking: set[Any] = set()
         """Of those that they have without: they count if the history has them."""
         self._seen = 0
+        self._kept = -float("inf")
         self._times: deque[int] = deque()  # of the next entries that are not applied
         self._untimed = 0  # entries after those, without transactions
         self._entries: deque[Entry] = deque()
@@ -106,13 +111,16 @@ class LiveJournal:
     def keep(self, position: int) -> None:
         """Renews the hold, on the entries after ``position``."""
         self._holds.hold(self._who, position, seconds=HOLD)
+        self._kept = time.monotonic()
 
     def refresh(self) -> None:
-        """Takes note of the entries that others have appended.
+        """Takes note of the entries that others have appended; to be called all the time.
 
         Raises:
             BackfillError: some have been trimmed.
         """
+        if time.monotonic() - self._kept >= RENEW:
+            self.keep(self.start)
         try:
             self._read_on(after=max(self._seen, self.start))
         except JournalTrimmedError as error:

@@ -63,7 +63,8 @@ class NewLabels:
             state=self._state,
             lag=LAG,
         )
-        told, seen, n_new = self._told(), {}, 0
+        told, n_new = self._told(), 0
+        seen: dict[str, dt.datetime] = {}
         with cursor.fetch() as reader:
             for batch in reader:
                 labels = pa.Table.from_batches([batch])

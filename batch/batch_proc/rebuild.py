@@ -53,7 +53,6 @@ class Rebuild:
         """
         while self._step():
             if time.monotonic() - self._saved >= save_every:
-                self._live.keep(self._live.start)
                 self._work.save(self._progress)
                 self._saved = time.monotonic()
             on_progress(self._progress)

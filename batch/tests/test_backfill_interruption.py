@@ -26,7 +26,7 @@ Command = Callable[..., list[str]]
 
 @pytest.fixture
 def command(tmp_path: Path) -> Command:
-    """The command line of a backfill of a history, keeping how far it is at every step."""
+    """The command line of a backfill of a history."""
     stream = small_stream(0)
     joined = stream.transactions.append_column("is_fraud", stream.labels["is_fraud"])
     load(
@@ -39,7 +39,7 @@ def command(tmp_path: Path) -> Command:
         return [
             *(sys.executable, "-m", "batch_proc.backfill"),
             *("--transactions", str(tmp_path / "history.parquet")),
-            *("--spec", str(tmp_path / "spec.toml"), "--save-every", "0"),
+            *("--spec", str(tmp_path / "spec.toml")),
             *("--feature-store", f"sqlite:///{tmp_path / store}", *arguments),
         ]
 
@@ -60,7 +60,11 @@ def done(line: list[str], home: Path) -> subprocess.CompletedProcess[str]:
 
 
 def stopped(line: list[str], home: Path, number: int) -> tuple[int, str]:
-    """Sends a signal when the run has kept how far it is; its exit code and what it said."""
+    """Sends a signal when the run has kept how far it is; its exit code and what it said.
+
+    It keeps that at every step.
+    """
+    line = [*line, "--save-every", "0"]
     progress = home / "backfill" / NAME / "progress"
     with subprocess.Popen(
         line, env=environment(home), stderr=subprocess.PIPE, text=True

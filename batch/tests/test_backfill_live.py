@@ -277,6 +277,24 @@ def test_the_journal_is_held_until_a_service_had_time_to_start(place: Place) -> 
     held.close()
 
 
+def test_the_hold_is_renewed_while_it_is_at_work(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = entries_of(small_stream(3), Random(3))
+    with open_journal(place.url) as journal, LiveJournal(place.url, SPEC) as live:
+        append(journal, values[:30])
+        journal.trim(10)
+        live.begin()
+        held = JournalHolds(place.url)
+        held.release(f"backfill {NAME}")  # as one that ran out
+        live.refresh()
+        assert held.needed_after() is None
+        monkeypatch.setattr(live_journal, "RENEW", 0.0)
+        live.refresh()
+        assert held.needed_after() == 10
+        held.close()
+
+
 def test_a_journal_that_is_trimmed_meanwhile_is_said(place: Place) -> None:
     values = entries_of(small_stream(4), Random(4))
     with open_journal(place.url) as journal, LiveJournal(place.url, SPEC) as live:

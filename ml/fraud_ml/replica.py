@@ -21,7 +21,7 @@ import pyarrow as pa
 from fraud_ml import journal_entries
 from fraud_ml.errors import DataError
 from fraud_ml.feature_spec import FeatureSpec
-from fraud_ml.feature_state import Column, FeatureState
+from fraud_ml.feature_state import FeatureState
 from fraud_ml.journal_entries import Labels, Transactions
 from fraud_ml.transactions import label_schema, transaction_columns
 
@@ -148,7 +148,7 @@ class Replica:
         replica._remember(header["ids"], rows)
         return replica
 
-    def count(self, columns: Mapping[str, Column]) -> Floats:
+    def count(self, columns: Mapping[str, Sequence[Any]]) -> Floats:
         """The features of transactions that count from now on, each once: shape ``(B, F)``.
 
         For what comes through no journal: history. One that is remembered gets what it had.
