@@ -88,7 +88,7 @@ def fetch_history(
         *transaction_columns(spec),
         *(name for name in OPTIONAL_COLUMNS if name in names or name in there),
     ]
-    _check_columns(spec, names, there)
+    check_columns(spec, names, there)
     rows = _fetch(source, table, columns, names)
     transactions = normalise_transactions(rows, spec, source_names=names)
     if "is_fraud" not in columns:
@@ -97,7 +97,14 @@ def fetch_history(
     return History(transactions, labels)
 
 
-def _check_columns(spec: FeatureSpec, names: Mapping[str, str], there: list[str]) -> None:
+def check_columns(spec: FeatureSpec, names: Mapping[str, str], there: list[str]) -> None:
+    """Raises :class:`DataError` where a source lacks a column that only the spec reads.
+
+    Args:
+        spec: of the features.
+        names: our column name to the source's, where they differ.
+        there: the source's columns.
+    """
     for name in spec.columns:
         theirs = names.get(name, name)
         if name not in TRANSACTION_COLUMNS and theirs not in there:

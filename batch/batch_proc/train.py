@@ -14,9 +14,10 @@ from batch_proc.fold import CARDS_A_DAY, Days, Fold, Rows, make_fold, quality
 from batch_proc.history import History
 from batch_proc.inputs import choose_days, read_history
 from batch_proc.lineage import commit, fingerprint, versions
-from batch_proc.measures import Measure, print_table, to_json, to_markdown, write_whole
+from batch_proc.measures import Measure, print_table, to_json, write_whole
 from batch_proc.progress import Stage, Stages
 from batch_proc.train_options import TrainOptions, parse_train_options
+from batch_proc.train_report import Training, train_page
 from data_connector import ModelStore, StoredModel
 from data_connector.command import fraud_home, run
 from fraud_ml.artifact import Artifact, save_artifact
@@ -30,8 +31,10 @@ MODEL_NAME = "fraud"
 DECLINE_PRECISION = 0.95  # of 20 payments that are declined unseen, one at most is honest
 
 
-def train(options: TrainOptions, home: Path, stages: Stages) -> tuple[StoredModel, list[Measure]]:
-    """A model trained, tested and stored, and the numbers of the run.
+def train(
+    options: TrainOptions, home: Path, stages: Stages
+) -> tuple[StoredModel, list[Measure], Training]:
+    """A model trained, tested and stored, the numbers of the run, and what to report on.
 
     Nothing is stored until the test is done, and then all of it at once.
 
@@ -67,7 +70,17 @@ def train(options: TrainOptions, home: Path, stages: Stages) -> tuple[StoredMode
         stored = store.publish(MODEL_NAME, lambda folder: save_artifact(folder, artifact))
         stage.say(f"version {stored.version}")
     seconds = [Measure(f"{name}_seconds", taken, "s") for name, taken in stages.seconds.items()]
-    return stored, [*reached, *_of_policy(policy), *_counts(history, days, fold), *seconds]
+    measures = [*reached, *_of_policy(policy), *_counts(history, days, fold), *seconds]
+    training = Training(
+        history=history,
+        fold=fold,
+        spec=spec,
+        net=model.net,
+        score=score,
+        policy=policy,
+        lineage=lineage,
+    )
+    return stored, measures, training
 
 
 def _train(rows: Rows, spec: FeatureSpec, options: TrainOptions, stage: Stage) -> TrainedModel:
@@ -141,15 +154,17 @@ def main() -> None:
     options = parse_train_options()
     home = fraud_home()
     stages = Stages()
-    stored, measures = train(options, home, stages)
-    stages.stop()
+    stored, measures, training = train(options, home, stages)
     title = f"{stored.name} version {stored.version}"
+    with stages.stage("report", "draw the report"):
+        text = train_page(title, training, measures, stages.seconds)
+    stages.stop()
     # Shown first: a file that cannot be written must not cost the numbers of a stored model.
     print_table(title, measures, Console())
     sys.stdout.write(f"model:  {stored.path}\n")
-    report = home / "reports" / f"{stored.name}-{stored.version}.md"
+    report = home / "reports" / f"{stored.name}-{stored.version}.html"
     report.parent.mkdir(exist_ok=True)
-    write_whole(report, to_markdown(title, measures))
+    write_whole(report, text)
     sys.stdout.write(f"report: {report}\n")
     if options.json_path:
         write_whole(options.json_path, f"{to_json(measures)}\n")
