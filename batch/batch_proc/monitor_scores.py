@@ -145,8 +145,13 @@ def _of_model(rows: pa.Table, wanted: Wanted) -> pa.Table:
     if "version" not in rows.column_names:
         versions = pa.array(np.full(rows.num_rows, wanted.version, dtype=np.int64))
         return rows.append_column("version", versions)
-    if rows["version"].null_count:
-        raise DataError(f"scores: {rows['version'].null_count} rows have no version")
+    if rows["version"].null_count and wanted.version is None:
+        raise DataError(
+            f"scores: {rows['version'].null_count} rows have no version; say with --version of"
+            " which they are"
+        )
+    versions = rows["version"].fill_null(wanted.version or 0)
+    rows = rows.set_column(rows.column_names.index("version"), "version", versions)
     if wanted.version is None:
         return rows
     known = sorted(map(str, _values(rows, "version")))
