@@ -1,1 +1,1 @@
-"""Workflows over all transactions: training today, inference and backfill to come."""
+"""Workflows over all transactions: training, inference, and the state of features from history."""

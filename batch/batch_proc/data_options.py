@@ -31,7 +31,7 @@ class DataOptions:
     """Which transactions, which features of them, and on which days."""
 
     source: str | None
-    """A SQLAlchemy URL or a path; None: simulate."""
+    """A URL, a path, or where a URL is kept; None: simulate."""
     table: str | None
     column_names: dict[str, str]
     """Our column name to the source's."""
@@ -47,10 +47,13 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
     """Let ``parser`` take the options that :func:`data_options` reads."""
     data = parser.add_argument_group("data")
     data.add_argument(
-        "--transactions",
+        "--source",
+        "--transactions",  # as //batch:backfill calls it, which takes two sources
+        dest="source",
         metavar="URL_OR_PATH",
-        help="a SQLAlchemy URL, a .parquet or .csv file, or a folder of .parquet files"
-        " (default: simulate once into $FRAUD_HOME/transactions.db)",
+        help="of the transactions: a database's URL, an object's (s3://, gs://, abfs://, https://),"
+        " a .parquet or .csv file, a folder of .parquet files; or env:NAME or secret-file:PATH,"
+        " where such a URL is kept (default: simulate once into $FRAUD_HOME/transactions.db)",
     )
     data.add_argument(
         "--table", help="its table of transactions (default: transactions, or the only one)"
@@ -99,12 +102,12 @@ def data_options(given: argparse.Namespace) -> DataOptions:
     Raises:
         UsageError: they are well formed, but what they name cannot be used.
     """
-    if given.transactions is None and (given.columns or given.table):
-        raise UsageError("--columns and --table describe --transactions, which is not given")
+    if given.source is None and (given.columns or given.table):
+        raise UsageError("--columns and --table describe --source, which is not given")
     label_delay = dt.timedelta(days=given.delay_days)
-    spec = _read_spec(given.spec) if given.spec else default_spec(label_delay=label_delay)
+    spec = read_spec(given.spec) if given.spec else default_spec(label_delay=label_delay)
     return DataOptions(
-        source=given.transactions,
+        source=given.source,
         table=given.table,
         column_names=read_column_names(given.columns, spec) if given.columns else {},
         spec=spec,
@@ -121,7 +124,12 @@ def check_folder(option: str, path: Path | None) -> None:
         raise UsageError(f"{option} {path}: the folder does not exist")
 
 
-def _read_spec(path: Path) -> FeatureSpec:
+def read_spec(path: Path) -> FeatureSpec:
+    """The features that the file of ``--spec`` says.
+
+    Raises:
+        UsageError: it cannot be read, or is none.
+    """
     try:
         return spec_from_toml(path.read_text(encoding="utf-8"))
     except OSError as error:

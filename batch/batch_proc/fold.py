@@ -18,6 +18,7 @@ from fraud_ml.feature_spec import FeatureSpec
 from fraud_ml.features import compute_features, feature_matrix
 from fraud_ml.metrics import average_precision, card_precision_at_k, roc_auc
 from fraud_ml.splits import Split, prequential_split
+from fraud_ml.transactions import normalise_transactions
 
 CARDS_A_DAY = 100  # what the handbook's investigators can check
 
@@ -123,6 +124,20 @@ def _split(history: History, days: Days) -> Split:
             " move --train-start or give more --test-days"
         )
     return split
+
+
+def features_of(
+    rows: Rows, history: History, days: Days, spec: FeatureSpec
+) -> npt.NDArray[np.float32]:
+    """Of rows of the fold of ``days``, the features that ``spec`` says: shape (N, F).
+
+    Raises:
+        DataError: the history lacks a column that the spec reads.
+    """
+    history = _until(history, days.end)
+    transactions = normalise_transactions(history.transactions, spec)
+    features = compute_features(transactions, history.labels, spec)
+    return feature_matrix(features.take(rows.number))
 
 
 def quality(test: Rows, score: npt.NDArray[np.float32]) -> list[Measure]:

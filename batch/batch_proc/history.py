@@ -98,7 +98,7 @@ def fetch_history(
 
 
 def check_columns(spec: FeatureSpec, names: Mapping[str, str], there: list[str]) -> None:
-    """Raises :class:`DataError` where a source lacks a column that only the spec reads.
+    """Raises :class:`DataError` where a source has ``there`` less than the spec reads.
 
     Args:
         spec: of the features.

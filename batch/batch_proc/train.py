@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from rich.console import Console
 
+from batch_proc.champion import Comparison, NewModel, compare_with_champion
+from batch_proc.distributed_training import train_on
 from batch_proc.errors import SHOWN
 from batch_proc.fold import CARDS_A_DAY, Days, Fold, Rows, make_fold, quality
 from batch_proc.history import History
@@ -16,6 +19,7 @@ from batch_proc.inputs import choose_days, read_history
 from batch_proc.lineage import commit, fingerprint, versions
 from batch_proc.measures import Measure, print_table, to_json, write_whole
 from batch_proc.progress import Stage, Stages
+from batch_proc.promotion import Outcome, register
 from batch_proc.train_options import TrainOptions, parse_train_options
 from batch_proc.train_report import Training, train_page
 from data_connector import ModelStore, StoredModel
@@ -25,23 +29,36 @@ from fraud_ml.distribution import fit_reference
 from fraud_ml.export import to_onnx
 from fraud_ml.feature_spec import FeatureSpec
 from fraud_ml.policy import CapacityPolicy, fit_capacity_policy
-from fraud_ml.training import Epoch, TrainedModel, TrainingConfig, train_model
+from fraud_ml.training import Epoch, TrainedModel, TrainingConfig
 
 MODEL_NAME = "fraud"
 DECLINE_PRECISION = 0.95  # of 20 payments that are declined unseen, one at most is honest
 
 
-def train(
-    options: TrainOptions, home: Path, stages: Stages
-) -> tuple[StoredModel, list[Measure], Training]:
-    """A model trained, tested and stored, the numbers of the run, and what to report on.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trained:
+    """What a run came to."""
+
+    stored: StoredModel
+    measures: list[Measure]
+    """The numbers of the run."""
+    verdict: str
+    """Whether it is the champion, and why, for the user."""
+    training: Training
+    """What to report on."""
+
+
+def train(options: TrainOptions, home: Path, stages: Stages) -> Trained:
+    """A model trained, tested, compared with the champion, and stored.
 
     Nothing is stored until the test is done, and then all of it at once.
 
     Raises:
         ConnectorError: the source cannot be read, or the model not be stored.
         DataError: what the source holds does not suffice.
+        WorkersError: several processes were to train, and one of them ended early.
     """
+    store = ModelStore(home / "models")
     history = read_history(options.data, home, stages)
     days = choose_days(options.data, history)
     spec = options.data.spec
@@ -54,8 +71,12 @@ def train(
         score = model.net.score(torch.from_numpy(fold.test.features)).numpy()
         reached = quality(fold.test, score)
         policy = _fit_policy(model, fold.train)
+    with stages.stage("compare", "compare with the champion") as stage:
+        new = NewModel(history=history, days=days, rows=fold.test, spec=spec, score=score)
+        outcome = compare_with_champion(store, MODEL_NAME, new)
+        stage.say("none" if outcome is None else f"version {outcome.champion}")
+    lineage = _lineage(history, days) | {"workers": str(options.workers.number)}
     with stages.stage("store", "store the model") as stage:
-        lineage = _lineage(history, days)
         artifact = Artifact(
             net=model.net,
             spec=spec,
@@ -66,21 +87,23 @@ def train(
             reference=fit_reference(fold.train.features, model.out_of_fold_scores, spec.names),
             onnx=to_onnx(model.net),
         )
-        store = ModelStore(home / "models")
-        stored = store.publish(MODEL_NAME, lambda folder: save_artifact(folder, artifact))
+        stored = _publish(store, artifact)
+        verdict = register(store, stored, outcome, promote=options.promote)
         stage.say(f"version {stored.version}")
     seconds = [Measure(f"{name}_seconds", taken, "s") for name, taken in stages.seconds.items()]
-    measures = [*reached, *_of_policy(policy), *_counts(history, days, fold), *seconds]
-    training = Training(
-        history=history,
-        fold=fold,
-        spec=spec,
-        net=model.net,
-        score=score,
-        policy=policy,
-        lineage=lineage,
+    numbers = [*reached, *_of_champion(outcome), *_of_policy(policy)]
+    numbers += [*_counts(history, days, fold), *seconds]
+    training = Training(history, fold, spec, model.net, score, policy, lineage)
+    return Trained(stored=stored, measures=numbers, verdict=verdict, training=training)
+
+
+def _publish(store: ModelStore, artifact: Artifact) -> StoredModel:
+    """The artifact as the next version, whose metrics and lineage are read without its files."""
+    return store.publish(
+        MODEL_NAME,
+        lambda folder: save_artifact(folder, artifact),
+        metrics={**artifact.metrics, **artifact.lineage},
     )
-    return stored, measures, training
 
 
 def _train(rows: Rows, spec: FeatureSpec, options: TrainOptions, stage: Stage) -> TrainedModel:
@@ -90,7 +113,8 @@ def _train(rows: Rows, spec: FeatureSpec, options: TrainOptions, stage: Stage) -
         stage.advance(epoch.number, config.max_epochs)
         stage.say(f"epoch {epoch.number}, validation AP {epoch.validation_average_precision:.3f}")
 
-    return train_model(
+    return train_on(
+        options.workers,
         rows.features,
         rows.is_fraud,
         customers=rows.customer,
@@ -125,6 +149,17 @@ def _lineage(history: History, days: Days) -> dict[str, str]:
     }
 
 
+def _of_champion(outcome: Outcome) -> list[Measure]:
+    if not isinstance(outcome, Comparison):
+        return []
+    return [
+        Measure("champion_ap", outcome.champion_ap, "", f"of version {outcome.champion}"),
+        Measure("ap_difference", outcome.difference.estimate, "", "to the champion's"),
+        Measure("ap_difference_low", outcome.difference.low, "", "95 % interval, from"),
+        Measure("ap_difference_high", outcome.difference.high, "", "to"),
+    ]
+
+
 def _of_policy(policy: CapacityPolicy) -> list[Measure]:
     reviewed = f"score above which a payment is reviewed: {CARDS_A_DAY} cards a day"
     declined = f"and declined: {DECLINE_PRECISION:.0%} of them frauds"
@@ -154,14 +189,15 @@ def main() -> None:
     options = parse_train_options()
     home = fraud_home()
     stages = Stages()
-    stored, measures, training = train(options, home, stages)
+    trained = train(options, home, stages)
+    stored, measures = trained.stored, trained.measures
     title = f"{stored.name} version {stored.version}"
     with stages.stage("report", "draw the report"):
-        text = train_page(title, training, measures, stages.seconds)
+        text = train_page(title, trained.training, measures, stages.seconds, trained.verdict)
     stages.stop()
     # Shown first: a file that cannot be written must not cost the numbers of a stored model.
     print_table(title, measures, Console())
-    sys.stdout.write(f"model:  {stored.path}\n")
+    sys.stdout.write(f"{trained.verdict}\nmodel:  {stored.path}\n")
     report = home / "reports" / f"{stored.name}-{stored.version}.html"
     report.parent.mkdir(exist_ok=True)
     write_whole(report, text)

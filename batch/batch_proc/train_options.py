@@ -15,6 +15,8 @@ from batch_proc.data_options import (
     check_folder,
     data_options,
 )
+from batch_proc.distributed_training import Workers
+from data_connector.command import UsageError
 from fraud_ml.training import TrainingConfig
 
 
@@ -27,6 +29,9 @@ class TrainOptions:
     seed: int
     checkpoint: Path | None
     """Where the training keeps its state; None: nowhere."""
+    workers: Workers
+    promote: bool
+    """Whether the model becomes the champion where it is better."""
     json_path: Path | None
 
 
@@ -66,16 +71,39 @@ def parse_train_options(arguments: Sequence[str] | None = None) -> TrainOptions:
         help="keep the training's state there after each epoch, and go on from it where it is"
         " there; a finished training removes it (default: none)",
     )
+    training.add_argument(
+        "--workers",
+        type=at_least(1),
+        default=1,
+        metavar="N",
+        help="processes that train together, started by Spark (default: 1, without Spark)",
+    )
+    training.add_argument(
+        "--master",
+        metavar="URL",
+        help="Spark's, where --workers run (default: this machine)",
+    )
+    parser.add_argument(
+        "--promote",
+        choices=("auto", "never"),
+        default="auto",
+        help="whether the model becomes the champion: where there is none, or it is better beyond"
+        " chance on this test; else it is the challenger (default: auto)",
+    )
     parser.add_argument(
         "--json", type=Path, metavar="PATH", help="also write the numbers, as name, value, unit"
     )
     given = parser.parse_args(arguments)
     check_folder("--json", given.json)
     check_folder("--checkpoint", given.checkpoint)
+    if given.master is not None and given.workers == 1:
+        raise UsageError("--master says where --workers run, of which there is 1: this process")
     return TrainOptions(
         data=data_options(given),
         max_epochs=given.max_epochs,
         seed=given.seed,
         checkpoint=given.checkpoint,
+        workers=Workers(number=given.workers, master=given.master or "local"),
+        promote=given.promote == "auto",
         json_path=given.json,
     )

@@ -44,7 +44,7 @@ from fraud_ml.model import FraudNet
 from fraud_ml.policy import CapacityPolicy, Decision
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Training:
     """What a training leaves to report on."""
 
@@ -59,7 +59,11 @@ class Training:
 
 
 def train_page(
-    title: str, training: Training, measures: Sequence[Measure], seconds: Mapping[str, float]
+    title: str,
+    training: Training,
+    measures: Sequence[Measure],
+    seconds: Mapping[str, float],
+    verdict: str,
 ) -> str:
     """The whole page, as HTML.
 
@@ -68,6 +72,7 @@ def train_page(
         training: what to report on.
         measures: all numbers of the run.
         seconds: by stage.
+        verdict: whether it is the champion, and why.
     """
     scored = scored_rows(training.history, training.fold.test, training.score)
     n_days, n_frauds = len(np.unique(scored.day)), int(scored.is_fraud.sum())
@@ -81,7 +86,7 @@ def train_page(
     decision = training.policy.decide(scored.score, scored.amount)
     thresholds = thresholds_of(training.policy)
     sections = [
-        headline_section(found, k=CARDS_A_DAY, n_days=n_days),
+        headline_section(found, k=CARDS_A_DAY, n_days=n_days, verdict=verdict),
         precision_recall_section(
             found, n_payments=len(scored), n_frauds=n_frauds, marks=_marks(scored, decision)
         ),

@@ -104,7 +104,7 @@ def test_data_that_is_no_history_fails(
 ) -> None:
     change, message = BAD_HISTORIES[name]
     source = write(change(rows))
-    status, said = fails("--transactions", source, "--train-start", TRAIN_START)
+    status, said = fails("--source", source, "--train-start", TRAIN_START)
     assert status == 1
     assert message in said
 
@@ -119,7 +119,7 @@ def test_a_message_names_the_users_column(
     source = write(with_value("amount", 7, -1.5)(rows).rename_columns(names))
     columns = tmp_path / "columns.toml"
     columns.write_text('amount = "PRICE"\n')
-    status, said = fails("--transactions", source, "--columns", str(columns))
+    status, said = fails("--source", source, "--columns", str(columns))
     assert status == 1
     assert "PRICE" in said
 
@@ -127,7 +127,7 @@ def test_a_message_names_the_users_column(
 def test_days_outside_of_the_data_fail(
     fails: Callable[..., tuple[int, str]], write: Callable[[pa.Table], str], rows: pa.Table
 ) -> None:
-    status, said = fails("--transactions", write(rows), "--train-start", "2031-01-01")
+    status, said = fails("--source", write(rows), "--train-start", "2031-01-01")
     assert status == 1
     assert "2018-04-01 to 2018-05-25" in said
 
@@ -144,7 +144,7 @@ def test_sources_that_are_not_there_fail(
         ("carrier-pigeon://payments", "carrier-pigeon"),
         ("transactions.xls", "transactions.xls"),
     ):
-        status, said = fails("--transactions", source)
+        status, said = fails("--source", source)
         assert (status, message in said, "secret" in said) == (1, True, False), said
 
 
@@ -153,7 +153,7 @@ def test_an_unknown_table_fails_and_lists_the_tables(
 ) -> None:
     url = f"sqlite:///{tmp_path / 'shop.db'}"
     data_connector.load(rows.slice(0, 10), url, table="orders")
-    status, said = fails("--transactions", url, "--table", "order")
+    status, said = fails("--source", url, "--table", "order")
     assert status == 1
     assert "'orders'" in said
 
@@ -165,9 +165,12 @@ def test_an_unknown_table_fails_and_lists_the_tables(
         (["--train-days", "0"], "at least 1"),
         (["--seed", "x"], "whole number"),
         (["--no-such-option"], "--no-such-option"),
+        (["--workers", "0"], "at least 1"),
+        (["--master", "spark://host:7077"], "--master says where --workers run"),
+        (["--promote", "always"], "--promote"),
         (["--json", "/nowhere/numbers.json"], "--json /nowhere/numbers.json"),
-        (["--columns", "names.toml"], "--transactions"),
-        (["--transactions", "x.csv", "--columns", "/nowhere.toml"], "/nowhere.toml"),
+        (["--columns", "names.toml"], "--source"),
+        (["--source", "x.csv", "--columns", "/nowhere.toml"], "/nowhere.toml"),
     ],
 )
 def test_wrong_usage_fails_before_any_work(

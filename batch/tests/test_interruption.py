@@ -41,7 +41,7 @@ def test_ctrl_c_while_it_trains_stores_nothing(
     home = tmp_path / "home"
     status, said = stopped_at(
         "compute features", home, number,
-        "--transactions", write(rows), "--train-start", TRAIN_START, "--max-epochs", "1000",
+        "--source", write(rows), "--train-start", TRAIN_START, "--max-epochs", "1000",
     )  # fmt: skip
     assert (status, said[:11]) == (1, "interrupted")
     assert left_in(home) == []
@@ -53,7 +53,7 @@ def test_a_killed_training_goes_on_from_its_checkpoint(
     source, state = write(rows), tmp_path / "training.pt"
     numbers = []
     for home, arguments in (("killed", ["--checkpoint", str(state)]), ("whole", [])):
-        command = ["--transactions", source, "--train-start", TRAIN_START, *arguments]
+        command = ["--source", source, "--train-start", TRAIN_START, *arguments]
         environ = {"FRAUD_HOME": str(tmp_path / home)}
         if home == "killed":
             with subprocess.Popen(
@@ -82,7 +82,7 @@ def test_a_full_disk_is_named_and_keeps_nothing(
         f"mount -t tmpfs -o size=64k tmpfs {disk} &&"
         ' "$@"; status=$?; find ' + str(disk) + " -type f ! -name .lock; exit $status"
     )
-    training = train_command("--transactions", write(rows), "--train-start", TRAIN_START)
+    training = train_command("--source", write(rows), "--train-start", TRAIN_START)
     own_mounts = ["unshare", "--user", "--map-root-user", "--mount"]
     done = subprocess.run(
         [*own_mounts, "sh", "-c", script, "sh", *training],
@@ -100,7 +100,7 @@ def test_numbers_that_cannot_be_written_are_an_error(
     tmp_path: Path, write: Callable[[pa.Table], str], rows: pa.Table
 ) -> None:
     done = run_train(
-        "--transactions", write(rows), "--train-start", TRAIN_START, "--json", "/dev/full",
+        "--source", write(rows), "--train-start", TRAIN_START, "--json", "/dev/full",
         FRAUD_HOME=str(tmp_path / "home"),
     )  # fmt: skip
     assert done.returncode == 1

@@ -50,7 +50,7 @@ def test_orders_of_a_shop_are_learnt_from_columns_and_keys_of_its_own(
     assert "terminal_id" not in orders.column_names
     numbers = tmp_path / "numbers.json"
     split = ("--train-days", "21", "--json", str(numbers))
-    status, said = train_on("--transactions", write(orders), *SHOP, *split)
+    status, said = train_on("--source", write(orders), *SHOP, *split)
     assert status == 0, said
     reached = {row["name"]: row["value"] for row in json.loads(numbers.read_text())}
     assert reached["auc"] > 0.7  # a coin has 0.5
@@ -87,7 +87,7 @@ def test_data_that_does_not_fit_the_spec_fails(
     change: Callable[[pa.Table], pa.Table],
     message: str,
 ) -> None:
-    status, said = train_on("--transactions", write(change(orders)), *SHOP)
+    status, said = train_on("--source", write(change(orders)), *SHOP)
     assert status == 1
     assert message in said
     assert not (home / "models").exists()
@@ -99,7 +99,7 @@ def test_a_missing_column_that_is_mapped_is_named_as_the_user_does(
     columns = tmp_path / "columns.toml"
     names = (EXAMPLES / "shop_columns.toml").read_text(encoding="utf-8")
     columns.write_text(f'{names}device_id = "fingerprint"\n')
-    status, said = train_on("--transactions", write(orders), *SHOP[:2], "--columns", str(columns))
+    status, said = train_on("--source", write(orders), *SHOP[:2], "--columns", str(columns))
     assert status == 1
     assert "missing column 'fingerprint' (device_id), which feature 'account_devices_30d'" in said
 

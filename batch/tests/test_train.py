@@ -44,7 +44,7 @@ def quality(numbers: dict[str, float]) -> dict[str, float]:
 def numbers(
     train_on: Callable[..., dict[str, float]], write: Callable[[pa.Table], str], rows: pa.Table
 ) -> dict[str, float]:
-    return train_on("--transactions", write(rows))
+    return train_on("--source", write(rows))
 
 
 def test_it_learns_and_reports_what_it_reached(
@@ -54,7 +54,7 @@ def test_it_learns_and_reports_what_it_reached(
     capsys: pytest.CaptureFixture[str],
     home: Path,
 ) -> None:
-    numbers = train_on("--transactions", write(rows))
+    numbers = train_on("--source", write(rows))
     assert numbers["auc"] > 0.7  # a coin has 0.5
     assert numbers["ap"] > 4 * numbers["test_frauds"] / numbers["test_rows"]  # a coin has the rate
     assert 0 < numbers["cp100"] <= 1
@@ -98,6 +98,9 @@ def test_the_stored_model_is_what_was_tested(numbers: dict[str, float], home: Pa
     assert artifact.lineage["test_days"] == "2018-05-19 to 2018-05-25"
     assert len(artifact.lineage["data_fingerprint"]) == 64
     assert {"commit", "torch", "scikit-learn"} <= set(artifact.lineage)
+    # Told apart without opening them.
+    told = ModelStore(home / "models").latest("fraud").metrics
+    assert told == artifact.metrics | artifact.lineage
     assert artifact.reference is not None
     shares = np.array(artifact.reference.features["amount"].shares)
     np.testing.assert_allclose(shares, [0.1] * 10 + [0], atol=0.01)
@@ -119,8 +122,95 @@ def test_a_second_training_is_a_second_version_with_the_same_numbers(
     rows: pa.Table,
     home: Path,
 ) -> None:
-    assert quality(train_on("--transactions", write(rows))) == quality(numbers)
+    assert quality(train_on("--source", write(rows))) == quality(numbers)
     assert [stored.version for stored in ModelStore(home / "models").list("fraud")] == [1, 2]
+
+
+def test_the_first_model_is_the_champion_and_its_equal_is_not(
+    numbers: dict[str, float],
+    train_on: Callable[..., dict[str, float]],
+    write: Callable[[pa.Table], str],
+    rows: pa.Table,
+    home: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    store = ModelStore(home / "models")
+    assert store.aliases("fraud") == {"champion": 1}
+    assert "promoted version 1 to champion: there was none\n" in capsys.readouterr().out
+    again = train_on("--source", write(rows))
+    assert store.aliases("fraud") == {"champion": 1, "challenger": 2}
+    kept = (
+        f"kept champion 1: AP {numbers['ap']:.3f} against {numbers['ap']:.3f} of version 2 on the"
+        f" same {numbers['test_rows']:,} test transactions; the difference's 95 % interval, +0.000"
+        " to +0.000, does not lie above 0; version 2 is the challenger\n"
+    )
+    assert kept in capsys.readouterr().out
+    assert kept in read_page((home / "reports/fraud-2.html").read_text()).text
+    assert again["champion_ap"] == numbers["ap"]
+    assert again["ap_difference_low"] == again["ap_difference_high"] == 0
+
+
+def test_a_model_that_finds_more_takes_over_from_one_that_learned_little(
+    train_on: Callable[..., dict[str, float]],
+    write: Callable[[pa.Table], str],
+    rows: pa.Table,
+    home: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    amount = home.parent / "amount.toml"
+    amount.write_text('[[features]]\nname = "amount"\nvalue = "amount"\n')
+    source = write(rows)
+    worse = train_on("--source", source, "--spec", str(amount), "--max-epochs", "1")
+    better = train_on("--source", source)
+    assert better["champion_ap"] == worse["ap"]
+    # It reads a column that the champion does not, which no running server has the history of.
+    assert ModelStore(home / "models").aliases("fraud") == {"champion": 1}
+    assert "version 2 is no challenger either: it reads terminal_id" in capsys.readouterr().out
+
+
+def test_a_damaged_champion_is_kept_and_the_message_says_why(
+    numbers: dict[str, float],
+    train_on: Callable[..., dict[str, float]],
+    write: Callable[[pa.Table], str],
+    rows: pa.Table,
+    home: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    weights = ModelStore(home / "models").latest("fraud").path / "model.safetensors"
+    weights.chmod(0o644)
+    weights.write_bytes(b"damaged")
+    train_on("--source", write(rows))
+    assert ModelStore(home / "models").aliases("fraud") == {"champion": 1, "challenger": 2}
+    said = capsys.readouterr().out
+    assert "kept champion 1: not compared, because it cannot score the test: " in said
+    assert "model.safetensors" in said
+
+
+def test_promotion_is_never_where_the_user_says_so(
+    train_on: Callable[..., dict[str, float]],
+    write: Callable[[pa.Table], str],
+    rows: pa.Table,
+    home: Path,
+) -> None:
+    train_on("--source", write(rows), "--promote", "never")
+    assert ModelStore(home / "models").aliases("fraud") == {"challenger": 1}
+
+
+def test_a_source_may_be_kept_where_no_one_reads_it_on_the_command_line(
+    numbers: dict[str, float],
+    train_on: Callable[..., dict[str, float]],
+    write: Callable[[pa.Table], str],
+    rows: pa.Table,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    url = f"sqlite:///{tmp_path / 'payments.db'}"
+    data_connector.load(rows, url, table="payments")
+    monkeypatch.setenv("PAYMENTS", url)
+    assert quality(train_on("--source", "env:PAYMENTS")) == quality(numbers)
+    secret = tmp_path / "secret"
+    secret.write_text(f"{url}\n")
+    assert quality(train_on("--source", f"secret-file:{secret}")) == quality(numbers)
 
 
 def test_rows_in_any_order_and_other_names_give_the_same_numbers(
@@ -135,7 +225,7 @@ def test_rows_in_any_order_and_other_names_give_the_same_numbers(
     source = write(backwards.rename_columns(list(theirs.values())))
     columns = tmp_path / "columns.toml"
     columns.write_text("".join(f'{ours} = "{name}"\n' for ours, name in theirs.items()))
-    again = train_on("--transactions", source, "--columns", str(columns))
+    again = train_on("--source", source, "--columns", str(columns))
     assert quality(again) == quality(numbers)
 
 
@@ -148,7 +238,7 @@ def test_labels_in_a_table_of_their_own_give_the_same_numbers(
     url = f"sqlite:///{tmp_path / 'history.db'}"
     data_connector.load(simulation.transactions, url, table="transactions")
     data_connector.load(simulation.labels, url, table="labels")
-    assert quality(train_on("--transactions", url)) == quality(numbers)
+    assert quality(train_on("--source", url)) == quality(numbers)
 
 
 def test_without_a_start_the_last_days_are_tested(
@@ -158,7 +248,7 @@ def test_without_a_start_the_last_days_are_tested(
     home: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("sys.argv", ["train", *QUICK, "--transactions", write(rows)])
+    monkeypatch.setattr("sys.argv", ["train", *QUICK, "--source", write(rows)])
     assert run(train.main, shown=SHOWN) == 0
     artifact = load_artifact(home / "models/fraud/1")
     assert artifact.lineage["test_days"] == "2018-05-19 to 2018-05-25"

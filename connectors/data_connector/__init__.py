@@ -29,8 +29,10 @@ from data_connector.errors import (
 from data_connector.feature_store import FeatureStore, Stored, open_feature_store
 from data_connector.incremental import IncrementalCursor
 from data_connector.journal import Entry, Journal, open_journal
+from data_connector.journal_holds import JournalHolds
 from data_connector.model_store import ModelStore, StoredModel
 from data_connector.ranges import KeyRange
+from data_connector.snapshot_store import SnapshotStore
 from data_connector.splits import split
 from data_connector.transfer import fetch, list_tables, load, schema_of
 
@@ -47,6 +49,7 @@ __all__ = [
     "FeatureStore",
     "IncrementalCursor",
     "Journal",
+    "JournalHolds",
     "JournalReplacedError",
     "JournalTrimmedError",
     "KeyRange",
@@ -55,6 +58,7 @@ __all__ = [
     "OutcomeUnknownError",
     "QueryError",
     "SchemaMismatchError",
+    "SnapshotStore",
     "SourceNotFoundError",
     "SourceUnreachableError",
     "StoreReplacedError",

@@ -66,6 +66,12 @@ _BUILD = """
     ) SELECT building = %b FROM features_meta
 """
 
+_NEXT_GENERATION = """
+    SELECT current, building,
+        (SELECT min(generation) FROM features_values WHERE generation > %b)
+    FROM features_meta
+"""
+
 _CLEAN = """
     DELETE FROM features_values WHERE ctid = ANY (ARRAY(
         SELECT ctid FROM features_values WHERE generation = %b LIMIT %b FOR UPDATE SKIP LOCKED
@@ -159,13 +165,12 @@ class PostgresqlFeatures(PostgresqlConnection):
 
     def clean(self, limit: int) -> bool:
         """Delete rows of one generation that is neither current nor being built."""
-        live = self._row("SELECT current, building FROM features_meta")
         found: int | None = -1
-        # From one generation to the next by the index: there may be millions of rows in each.
-        while found == -1 or found in live:
-            (found,) = self._row(
-                "SELECT min(generation) FROM features_values WHERE generation > %b", found
-            )
+        live: list[int] = [-1]
+        # From one generation to the next by the index: there may be millions of rows in each. One
+        # statement, so that a generation whose rows are seen is seen to be built, too.
+        while found in live:
+            *live, found = self._row(_NEXT_GENERATION, found)
         if found is None:
             return False
         # Once neither, it is neither for ever. Rows that a put still holds are for the next time.

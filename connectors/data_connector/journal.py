@@ -127,6 +127,15 @@ class Journal(OneConnection[JournalBackend]):
         """
         return self._call(self._backend.head).last
 
+    def trimmed(self) -> int:
+        """The position up to which entries are trimmed; 0 if none is.
+
+        Raises:
+            ValueError: the journal is closed.
+            ConnectorError: the database cannot be read.
+        """
+        return self._call(self._backend.head).trimmed
+
     def trim(self, through: int) -> None:
         """Forget the entries up to and with position `through`, as far as there are any.
 

@@ -54,6 +54,9 @@ class _Pipe(io.RawIOBase):
         self._schema = schema
         self._message = memoryview(schema.serialize())
         self._schema_size = len(self._message)
+        # A batch without dictionaries is one message, and its size is known beforehand.
+        has_dictionaries = any(map(_has_dictionary, schema.types))
+        self._encode = self._with_dictionaries if has_dictionaries else pa.RecordBatch.serialize
 
     def readable(self) -> bool:
         return True
@@ -77,11 +80,14 @@ class _Pipe(io.RawIOBase):
         if batch is None:
             self._let_go()
             return memoryview(b"")
+        return memoryview(self._encode(batch))
+
+    def _with_dictionaries(self, batch: pa.RecordBatch) -> pa.Buffer:
         # A stream of its own, not closed, since it would end there; its schema has been read
-        # already. Its memory becomes the batch's.
+        # already.
         written = pa.BufferOutputStream()
         ipc.new_stream(written, self._schema).write_batch(batch)
-        return memoryview(written.getvalue())[self._schema_size :]
+        return written.getvalue()[self._schema_size :]
 
     def _let_go(self) -> None:
         release, self._release = self._release, None
@@ -100,6 +106,14 @@ class _Pipe(io.RawIOBase):
         if not self.closed:
             super().close()
             self._let_go()
+
+
+def _has_dictionary(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):
+        return True
+    if isinstance(kind, pa.BaseExtensionType):
+        return _has_dictionary(kind.storage_type)
+    return any(_has_dictionary(kind.field(index).type) for index in range(kind.num_fields))
 
 
 def can_be_read_again(data: Any) -> bool:

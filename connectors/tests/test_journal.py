@@ -65,7 +65,7 @@ def test_equal_values_are_different_entries(journal: Journal) -> None:
 
 
 def test_an_empty_journal_has_no_entries_and_ends_at_0(journal: Journal) -> None:
-    assert journal.last() == 0
+    assert (journal.trimmed(), journal.last()) == (0, 0)
     assert journal.since(0) == []
     journal.trim(5)
     assert journal.append(b"1", after=0) == numbered(1, 1)
@@ -92,6 +92,7 @@ def test_what_is_trimmed_is_forgotten_and_nothing_else(journal: Journal) -> None
     fill(journal, 10)
     for through in (4, 4, 0, 3):
         journal.trim(through)
+        assert journal.trimmed() == 4
         assert journal.since(4) == numbered(5, 10)
         for after in (0, 3):
             with pytest.raises(JournalTrimmedError, match="up to position 4.*newer snapshot$"):

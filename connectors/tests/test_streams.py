@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,7 +12,8 @@ import pytest
 
 from data_connector.streams import OwningReader, as_reader, regrouped
 
-SCHEMA = pa.schema([("n", pa.int64()), ("word", pa.dictionary(pa.int32(), pa.string()))])
+WORD = pa.dictionary(pa.int32(), pa.string())
+SCHEMA = pa.schema([("n", pa.int64()), ("word", WORD)])
 
 
 class BrokenError(Exception):
@@ -56,6 +57,29 @@ def test_its_batches_are_the_source_s() -> None:
     expected = {"n": [0, 1, 2], "word": ["word 0", "word 1", "word 2"]}
     assert Source().reader().read_all().to_pydict() == expected
     assert Source(0).reader().read_all() == SCHEMA.empty_table()
+
+
+@pytest.mark.parametrize("value", ["x", None])
+@pytest.mark.parametrize(
+    ("kind", "nest"),
+    [
+        (pa.string(), lambda word: word),
+        (WORD, lambda word: word),
+        (pa.struct([("a", WORD)]), lambda word: {"a": word}),
+        (pa.list_(pa.list_(WORD)), lambda word: [[word]]),
+        (pa.map_(pa.string(), WORD), lambda word: [("a", word)]),
+    ],
+    ids=str,
+)
+def test_batches_of_any_type_pass_unchanged(
+    kind: pa.DataType, nest: Callable[[str | None], object], value: str | None
+) -> None:
+    batches = [
+        pa.record_batch({"column": pa.array([nest(value), None, nest(word)], kind)})
+        for word in ("first", "second")
+    ]
+    reader = OwningReader(batches[0].schema, iter(batches))
+    assert list(reader) == batches
 
 
 def test_a_reader_without_columns_has_rows() -> None:

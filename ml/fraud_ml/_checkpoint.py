@@ -60,8 +60,8 @@ class Checkpoint:
             ) from error
         if fingerprint != self.fingerprint:
             raise DataError(
-                f"{self.path} is the checkpoint of another training (other rows, settings, seed or"
-                " version of torch); remove it to start anew"
+                f"{self.path} is the checkpoint of another training (other rows, settings, seed,"
+                " number of processes or version of torch); remove it to start anew"
             )
         return dict(state)
 

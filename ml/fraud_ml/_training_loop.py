@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import OneCycleLR
 
+from fraud_ml._peers import Peers
 from fraud_ml.metrics import average_precision
 from fraud_ml.model import FraudNet, mean_logit
 
@@ -85,12 +86,16 @@ class Keeper(Protocol):
 
 
 class TrainingLoop:
-    """Trains a net epoch by epoch."""
+    """Trains a net epoch by epoch, alone or with peers that each have the same rows and net."""
 
-    def __init__(self, net: FraudNet, rows: Rows, config: TrainingConfig) -> None:
+    def __init__(
+        self, net: FraudNet, rows: Rows, config: TrainingConfig, peers: Peers | None = None
+    ) -> None:
         self._net = net
         self._rows = rows
         self._config = config
+        self._peers = peers or Peers()
+        self._member_logits = self._peers.member_logits(net)
         self._batch_size = min(config.batch_size, -(-len(rows.x) // config.min_batches))
         self._optimiser = torch.optim.AdamW(
             net.parameters(), lr=config.peak_learning_rate, weight_decay=config.weight_decay
@@ -108,7 +113,7 @@ class TrainingLoop:
 
     def run(self, keeper: Keeper | None, on_epoch: Callable[[Epoch], None] | None) -> BestEpoch:
         """Train until patience or the epochs end, from what ``keeper`` has on."""
-        before = None if keeper is None else keeper.load()
+        before = None if keeper is None else self._peers.ask_first(keeper.load)
         if before is not None:
             self._restore(before)
         report = on_epoch or (lambda _: None)
@@ -117,7 +122,7 @@ class TrainingLoop:
         while not self._is_over():
             epoch = self._one_epoch()
             if keeper is not None:
-                keeper.save(self._state())
+                self._save(keeper)
             report(epoch)
         assert self._best is not None  # noqa: S101 - max_epochs is at least 1
         return self._best
@@ -130,7 +135,10 @@ class TrainingLoop:
     def _one_epoch(self) -> Epoch:
         loss = self._pass()
         logits = self._out_of_fold_logits()
-        ap = average_precision(self._rows.y.cpu().numpy() > 0, logits)
+        # The first process's counts, should another machine's last bit be a different one.
+        mine = average_precision(self._rows.y.cpu().numpy() > 0, logits)
+        on_device = torch.tensor(mine, dtype=torch.float64, device=self._rows.x.device)
+        ap = float(self._peers.of_first(on_device))
         epoch = Epoch(number=len(self.epochs) + 1, loss=loss, validation_average_precision=ap)
         self.epochs.append(epoch)
         if self._best is None or ap > self._best.epoch.validation_average_precision:
@@ -145,35 +153,46 @@ class TrainingLoop:
         of_group = torch.arange(groups, device=rows.x.device).repeat_interleave(members)[:, None]
         total = torch.zeros((), device=rows.x.device)
         # Shuffled on the CPU, so that a seed means the same order on every device.
-        shuffled = torch.randperm(len(rows.x)).to(rows.x.device)
+        shuffled = self._peers.of_first(torch.randperm(len(rows.x)).to(rows.x.device))
         for batch in torch.split(shuffled, self._batch_size):
-            logits = net.member_logits(rows.x[batch])  # (G * M, B)
-            trains = of_group != rows.fold[batch]  # (G * M, B)
-            target = rows.y[batch].expand_as(logits)
+            mine = self._peers.part(batch)
+            logits = self._member_logits(rows.x[mine])  # (G * M, B)
+            trains = of_group != rows.fold[mine]  # (G * M, B)
+            target = rows.y[mine].expand_as(logits)
             loss = nn.functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
+            # Of the whole batch: what the processes' parts add up to.
             loss = loss.where(trains, 0.0).sum() / (len(batch) * (groups - 1) * members)
             self._optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            # Gradients are averaged over the processes, where they ought to be added up.
+            (loss * self._peers.size).backward()
             self._optimiser.step()
             self._schedule.step()
             total += loss.detach() * len(batch)
         net.eval()
-        return float(total) / len(rows.x)
+        return float(self._peers.total(total)) / len(rows.x)
 
     @torch.inference_mode()
     def _out_of_fold_logits(self) -> npt.NDArray[np.float32]:
         """Of each row, the log-odds from the group that does not train on it: shape ``(N,)``."""
-        members = self._net.config.n_members
+        shape = (self._net.config.n_groups, self._net.config.n_members)
+        n_mine = -(-len(self._rows.x) // self._peers.size)  # the last process has fewer, or none
+        mine = slice(self._peers.rank * n_mine, (self._peers.rank + 1) * n_mine)
         parts = []
         for x, fold in zip(
-            torch.split(self._rows.x, _ROWS_AT_ONCE),
-            torch.split(self._rows.fold, _ROWS_AT_ONCE),
+            torch.split(self._rows.x[mine], _ROWS_AT_ONCE),
+            torch.split(self._rows.fold[mine], _ROWS_AT_ONCE),
             strict=True,
         ):
-            logits = self._net.member_logits(x).view(-1, members, len(x))  # (G, M, B)
-            own = logits.gather(0, fold.expand(1, members, -1))[0]
+            logits = self._net.member_logits(x).view(*shape, len(x))  # (G, M, B)
+            own = logits.gather(0, fold.expand(1, shape[1], -1))[0]
             parts.append(mean_logit(own))
-        return torch.cat(parts).cpu().numpy()
+        found = torch.cat(parts)
+        padded = nn.functional.pad(found, (0, n_mine - len(found)))
+        return torch.cat(self._peers.gather(padded))[: len(self._rows.x)].cpu().numpy()
+
+    def _save(self, keeper: Keeper) -> None:
+        state = self._state()
+        self._peers.ask_first(lambda: keeper.save(state))
 
     def _state(self) -> dict[str, Any]:
         best = self._best
@@ -182,8 +201,7 @@ class TrainingLoop:
             "weights": self._net.state_dict(),
             "optimiser": self._optimiser.state_dict(),
             "schedule": self._schedule.state_dict(),
-            "random": torch.random.get_rng_state(),
-            "gpu_random": torch.cuda.get_rng_state_all(),  # none without a GPU
+            "random": [self._gather_bytes(state) for state in self._random_states()],
             "epochs": [(it.number, it.loss, it.validation_average_precision) for it in self.epochs],
             "best": (best.epoch.number, best.weights, torch.from_numpy(best.logits)),
         }
@@ -192,8 +210,10 @@ class TrainingLoop:
         self._net.load_state_dict(state["weights"])
         self._optimiser.load_state_dict(state["optimiser"])
         self._schedule.load_state_dict(state["schedule"])
-        torch.random.set_rng_state(state["random"])
-        torch.cuda.set_rng_state_all(state["gpu_random"])
+        mine = [of_all[self._peers.rank] for of_all in state["random"]]
+        torch.random.set_rng_state(mine[0])
+        if self._rows.x.is_cuda:
+            torch.cuda.set_rng_state(mine[1])
         self.epochs = [
             Epoch(number=number, loss=loss, validation_average_precision=ap)
             for number, loss, ap in state["epochs"]
@@ -202,3 +222,11 @@ class TrainingLoop:
         self._best = BestEpoch(
             epoch=self.epochs[number - 1], weights=weights, logits=logits.numpy()
         )
+
+    def _random_states(self) -> list[Tensor]:
+        """Where this process's random numbers are: the CPU's, and a GPU's where one trains."""
+        gpu = [torch.cuda.get_rng_state()] if self._rows.x.is_cuda else []
+        return [torch.random.get_rng_state(), *gpu]
+
+    def _gather_bytes(self, state: Tensor) -> list[Tensor]:
+        return [of_one.cpu() for of_one in self._peers.gather(state.to(self._rows.x.device))]

@@ -1,4 +1,7 @@
-"""Training a :class:`~fraud_ml.model.FraudNet`: one seed, early stopping, resumable."""
+"""Training a :class:`~fraud_ml.model.FraudNet`: one seed, early stopping, resumable.
+
+One process does it, or several together, each of which calls :func:`train_model`.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from sklearn.linear_model import LogisticRegression
+from torch.distributed import ProcessGroup
 
 from fraud_ml._checkpoint import Checkpoint
 from fraud_ml._input_fit import fit_inputs
+from fraud_ml._peers import Peers
 from fraud_ml._sharing import settle_weights, share_weights
 from fraud_ml._training_loop import Epoch, Rows, TrainingConfig, TrainingLoop
 from fraud_ml.errors import DataError
@@ -54,6 +59,7 @@ def train_model(
     seed: int = 0,
     on_epoch: Callable[[Epoch], None] | None = None,
     checkpoint: Path | None = None,
+    group: ProcessGroup | None = None,
 ) -> TrainedModel:
     """A model trained on the given rows; same arguments, machine and threads, same weights.
 
@@ -68,7 +74,12 @@ def train_model(
     The loss is plain binary cross-entropy. Weighting the rare class, or sampling it up, would teach
     the net another rate of fraud than there is, and scores would no longer be probabilities.
 
-    It runs on a GPU where there is one.
+    It runs on the current GPU where there is one.
+
+    With a ``group``, its processes share the work of each batch: as many steps on as many rows as
+    one process takes, with the same gradients but for what dropout leaves out. Each calls this with
+    the same arguments, and each gets the same model. As many processes, the same weights again;
+    another number of them, others that are as good.
 
     Args:
         features: raw values, shape ``(N, F)``, NaN where missing.
@@ -82,10 +93,13 @@ def train_model(
         on_epoch: called after each epoch, as for a progress bar, also for those of before.
         checkpoint: a file, written after each epoch and removed at the end. Where it is there
             already, training goes on from it, to the weights it would have had without the break.
+            Of a ``group``, the first process alone reads and writes it.
+        group: of ``torch.distributed``, initialised; NCCL for GPUs, one a process, else Gloo.
 
     Raises:
         DataError: a feature is infinite, there are no two classes, there are fewer customers than
-            groups, or the checkpoint is damaged or of another training.
+            groups, or the checkpoint is damaged or of another training. In all processes alike.
+        OSError: the checkpoint cannot be written.
         ValueError: shapes do not match.
     """
     model_config = model_config or ModelConfig()
@@ -95,6 +109,7 @@ def train_model(
     if len(categories) != len(feature_names):
         raise ValueError(f"{len(categories)=} must be {len(feature_names)=}")
     folds = _customer_folds(customers, model_config.n_groups, seed)
+    peers = Peers(group)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     with torch.random.fork_rng():  # the caller's random state is not ours to change
         torch.manual_seed(seed)
@@ -109,17 +124,20 @@ def train_model(
                 fold=torch.tensor(folds, device=device),
             ),
             config,
+            peers,
         )
+        peers.draw_apart(seed)
         kept = None
         if checkpoint is not None:
             inputs = (features, is_fraud, folds)
-            kept = Checkpoint.of(checkpoint, inputs, (model_config, config, seed, categories))
+            settings = (model_config, config, seed, categories, peers.size)
+            kept = Checkpoint.of(checkpoint, inputs, settings)
         best = loop.run(kept, on_epoch)
     net.load_state_dict(best.weights)
     settle_weights(net)
     calibrated = _calibrate(net, best.logits, is_fraud)
     if kept is not None:
-        kept.remove()
+        peers.ask_first(kept.remove)
     return TrainedModel(
         net=net.cpu().eval(),
         feature_names=tuple(feature_names),

@@ -22,6 +22,7 @@ __all__ = [
     "MAX_AMOUNT",
     "MAX_NUMBER",
     "TRANSACTION_COLUMNS",
+    "known_labels",
     "label_schema",
     "normalise_labels",
     "normalise_transactions",
@@ -168,6 +169,31 @@ def normalise_labels(
     return pa.table(
         [known_ids, is_fraud, labelled_at], schema=label_schema(transaction_id=known_ids.type)
     )
+
+
+def known_labels(table: pa.Table, *, source_names: Mapping[str, str] | None = None) -> pa.Table:
+    """The labels of ``table`` that are known, in order of ``labelled_at``, without transactions.
+
+    An id may occur twice, corrected, and need be no transaction's.
+
+    Args:
+        table: columns ``transaction_id``, ``is_fraud`` (boolean, or 0 and 1) and ``labelled_at``;
+            where one of the last two is null, nothing is known. Other columns are ignored.
+        source_names: our column name to the user's, for error messages.
+
+    Returns:
+        A table with :func:`label_schema`, without nulls.
+
+    Raises:
+        DataError: a column is missing or of the wrong type.
+    """
+    source = _columns.Source(table=table, names=source_names or {})
+    ids = _columns.identifiers(source, "transaction_id")
+    frauds = _columns.flags(source, "is_fraud")
+    times = _columns.timestamps(source, "labelled_at")
+    labels = pa.table([ids, frauds, times], schema=label_schema(transaction_id=ids.type))
+    known = pc.and_(pc.is_valid(frauds), pc.is_valid(times))
+    return labels.filter(known).sort_by([("labelled_at", "ascending")])
 
 
 def _check_unique(source: _columns.Source, ids: pa.ChunkedArray) -> None:

@@ -36,8 +36,8 @@ class PlainModel:
     def __init__(self) -> None:
         """Loads what the environment names."""
         # The default, a thread a core, gains nothing for a net this small. Where workers share the
-        # cores, each operation waits for a thread that does not run: TorchServe with its default
-        # of two workers answered 28 to 45 requests a second so, and 120 to 390 with one thread.
+        # cores, each operation then waits for a thread that does not run: without this line,
+        # TorchServe with its default of two workers is several times slower.
         torch.set_num_threads(1)
         artifact = load_artifact(Path(os.environ[MODEL]))
         url = os.environ[STORE]

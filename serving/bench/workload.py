@@ -12,13 +12,13 @@ import pyarrow as pa
 import torch
 
 from data_connector import ModelStore, StoredModel, open_journal
-from fraud_detect import journal_entries
-from fraud_detect.journal_entries import Labels
 from fraud_detect.online_state import OnlineState
 from fraud_detect.snapshots import Snapshots
+from fraud_ml import journal_entries
 from fraud_ml.artifact import Artifact, save_artifact
 from fraud_ml.export import to_onnx
 from fraud_ml.feature_spec import DEFAULT_SPEC
+from fraud_ml.journal_entries import Labels
 from fraud_ml.model import FraudNet, ModelConfig
 from fraud_ml.policy import CapacityPolicy
 from fraud_ml.simulator import SimulatorConfig, simulate

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from data_connector import ModelStore
-from fraud_detect.aliases import CHALLENGER, CHAMPION, NEXT, PREVIOUS
+from data_connector.model_aliases import CHALLENGER, CHAMPION, NEXT, PREVIOUS
 from fraud_detect.archive import write_archive
 from fraud_detect.drain import CLOSED, wait_until_idle
 from fraud_detect.errors import ServingError
@@ -166,9 +166,9 @@ class Deployment:
 
     def _check(self, version: int, before: int) -> None:
         """Raises where a version cannot serve after another, before anything is done."""
-        position = check_history(self._settings.feature_store, self._spec(version))
+        has_snapshot = check_history(self._settings.feature_store, self._spec(version))
         unread = self._unread(version, before)
-        if unread and not position:
+        if unread and not has_snapshot:
             raise ServingError(
                 f"version {version} reads {unread}, which version {before} does not, so that the"
                 " journal has nothing of it: backfill the state of its features first,"

@@ -10,10 +10,10 @@ import logging
 import threading
 from collections.abc import Callable, Iterable
 
-from data_connector import ConnectorError, open_journal
+from data_connector import ConnectorError, JournalHolds, open_journal
 from fraud_detect.errors import ServingError
 from fraud_detect.online_state import OnlineState
-from fraud_detect.snapshots import Snapshots
+from fraud_detect.snapshots import RebuiltError, Snapshots
 from fraud_ml.errors import ArtifactError
 from fraud_ml.feature_spec import FeatureSpec
 
@@ -37,11 +37,19 @@ class _Kept:
         self.saved = self.before = 0
 
     def save(self) -> None:
-        """Saves a snapshot, unless nothing is new."""
+        """Saves a snapshot, unless nothing is new.
+
+        Where the stored one was rebuilt meanwhile, by ``//batch:backfill``, goes on from that.
+        """
         position = self.state.replica.position
         if position == self.saved:
             return
-        self.snapshots.save(self.state.replica)
+        try:
+            self.snapshots.save(self.state.replica)
+        except RebuiltError as error:
+            log.warning("loading the feature state anew: %s", error)
+            self.state = OnlineState(self.journal, self.snapshots)
+            return
         self.before, self.saved = self.saved, position
 
     def close(self) -> None:
@@ -68,6 +76,7 @@ class Keeper:
         self._in_use = in_use
         self._every = every
         self._journal = open_journal(url)
+        self._holds = JournalHolds(url)
         self._kept: dict[str, _Kept] = {}
         self._lacking: set[str] = set()
         self._knows_all = False
@@ -115,14 +124,22 @@ class Keeper:
     def save(self) -> None:
         """Saves snapshots, and trims the journal up to the oldest of those before.
 
-        Not up to these: whoever has just loaded the one before can still go on from there.
+        Not up to these: whoever has just loaded the one before can still go on from there. And
+        not beyond what ``//batch:backfill`` holds, to rebuild a state from.
 
         Raises:
             ConnectorError: the store cannot be written; the snapshots before are still there.
         """
-        for kept in self._kept.values():
-            kept.save()
+        for name, kept in list(self._kept.items()):
+            try:
+                kept.save()
+            except ServingError as error:  # it was rebuilt, and that is of no use
+                log.error("no state of the features %s is kept: %s", name[:16], error)
+                self._kept.pop(name).close()
         through = min((kept.before for kept in self._kept.values()), default=0)
+        held = self._holds.needed_after()
+        if held is not None:
+            through = min(through, held)
         if through and self._knows_all:
             self._journal.trim(through)
 

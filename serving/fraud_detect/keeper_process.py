@@ -11,7 +11,9 @@ import time
 from fraud_detect.processes import DIES_WITH_US, python_path
 from fraud_detect.worker_settings import WorkerSettings
 
-_STOP_WITHIN = 60.0  # seconds, to save a last snapshot
+STOP_WITHIN = 60.0
+"""Seconds that it has to save a last snapshot."""
+
 _PAUSE = 30.0  # seconds from one start to the next, at least
 
 log = logging.getLogger(__name__)
@@ -37,7 +39,7 @@ class KeeperProcess:
         """Lets it save what is new, and ends it."""
         self._process.terminate()
         try:
-            self._process.wait(_STOP_WITHIN)
+            self._process.wait(STOP_WITHIN)
         finally:
             self._process.kill()
             self._process.wait()

@@ -22,12 +22,12 @@ from data_connector import (
     JournalTrimmedError,
     open_journal,
 )
-from fraud_detect import journal_entries
 from fraud_detect.errors import ServingError
-from fraud_detect.journal_entries import Transactions
-from fraud_detect.replica import Floats, Replica
 from fraud_detect.snapshots import Snapshots
+from fraud_ml import journal_entries
 from fraud_ml.feature_spec import FeatureSpec
+from fraud_ml.journal_entries import Transactions
+from fraud_ml.replica import Floats, Replica
 
 RETRY_AFTER = 1.0
 """Seconds that a journal that failed is left alone."""
@@ -54,8 +54,8 @@ _BACKFILL = (
 )
 
 
-def check_history(url: str, spec: FeatureSpec) -> int:
-    """The position from where the journal is needed; makes sure that it has what follows.
+def check_history(url: str, spec: FeatureSpec) -> bool:
+    """Whether there is a snapshot; makes sure that the journal has what follows it.
 
     Args:
         url: of the feature store.
@@ -66,13 +66,14 @@ def check_history(url: str, spec: FeatureSpec) -> int:
         ServingError: the snapshot and the journal do not go back as far, or it is damaged.
     """
     with closing(Snapshots(url, spec)) as snapshots:
-        position = snapshots.load().position
+        replica = snapshots.load()
     with open_journal(url) as journal:
         try:
-            journal.since(position, limit=1)
+            journal.since(replica.position, limit=1)
         except JournalTrimmedError:
             raise ServingError(_BACKFILL) from None
-    return position
+    # One that was rebuilt from history beside an empty journal is at its beginning, too.
+    return bool(replica.position or replica.origin)
 
 
 class OnlineState:

@@ -58,6 +58,7 @@ def only_server_of(home: Path) -> Iterator[None]:
             ) from None
         if file.exists():
             shutil.rmtree(_read(file).folder, ignore_errors=True)
+            file.unlink()  # from here on, that it is there says that this one is ready
         try:
             yield
         finally:

@@ -9,19 +9,15 @@ import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import pyarrow as pa
 
 from data_connector import Journal, fetch, open_journal
 from data_connector.command import fraud_home, run
-from fraud_detect import journal_entries
-from fraud_detect.journal_entries import Labels
 from fraud_detect.worker_settings import usual_feature_store
 from fraud_ml.errors import DataError
+from fraud_ml.journal_entries import label_entries
 from fraud_ml.transactions import LABEL_COLUMNS
-
-_AT_ONCE = 10_000  # in one entry, while payments wait some milliseconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +30,7 @@ class _Options:
 def say_labels(journal: Journal, labels: pa.Table) -> int:
     """Appends labels to the journal, and returns how many they were.
 
-    To say them again does no harm: of no use, and without effect, are labels of payments that the
-    service never saw or that have left all windows, and those that it has already.
+    To say them again does no harm: :func:`fraud_ml.journal_entries.label_entries`.
 
     Args:
         journal: of the service's payments.
@@ -46,30 +41,9 @@ def say_labels(journal: Journal, labels: pa.Table) -> int:
         DataError: a column is missing or of another type.
         ConnectorError: the journal cannot be written; what was appended before counts.
     """
-    ids, frauds, times = _checked(labels)
-    for start in range(0, len(ids), _AT_ONCE):
-        part = slice(start, start + _AT_ONCE)
-        entry = Labels(ids[part], frauds[part], times[part])
-        journal.append(journal_entries.encode(entry), after=journal.last())
-    return len(ids)
-
-
-def _checked(labels: pa.Table) -> tuple[list[Any], list[bool | None], list[int | None]]:
-    missing = [name for name in LABEL_COLUMNS if name not in labels.column_names]
-    if missing:
-        raise DataError(
-            f"labels lack {', '.join(missing)}; they have: {', '.join(labels.column_names)}"
-        )
-    ids, frauds, times = (labels[name] for name in LABEL_COLUMNS)
-    if not (pa.types.is_timestamp(times.type) and times.type.tz):
-        raise DataError(f"labelled_at must be a time with a zone, got {times.type}")
-    if ids.null_count:
-        raise DataError("transaction_id has nulls; it must have none")
-    try:
-        casts = (frauds.cast(pa.bool_()), times.cast(pa.timestamp("us", tz="UTC")).cast(pa.int64()))
-    except pa.ArrowInvalid as error:
-        raise DataError(f"labels cannot be read: {error}") from error
-    return ids.to_pylist(), casts[0].to_pylist(), casts[1].to_pylist()
+    for value in label_entries(labels):
+        journal.append(value, after=journal.last())
+    return int(labels.num_rows)
 
 
 def _parse(arguments: Sequence[str] | None = None) -> _Options:

@@ -34,7 +34,6 @@ from fraud_detect.answers import (
 from fraud_detect.arrow_format import ArrowFormat
 from fraud_detect.errors import RequestError
 from fraud_detect.online_state import OnlineState
-from fraud_detect.replica import features_of_nobody
 from fraud_detect.runtime import score_function
 from fraud_detect.scored_batch import ScoredBatch, Watcher
 from fraud_detect.transactions import Columns, Request, TransactionFormat
@@ -42,6 +41,7 @@ from fraud_ml.artifact import Artifact
 from fraud_ml.attribution import Attributor
 from fraud_ml.policy import Decision, DecisionPolicy
 from fraud_ml.reasons import Explainer
+from fraud_ml.replica import features_of_nobody
 
 STAGES = ("parse", "state", "score", "decide", "answer")
 """What is done to a batch, in this order. To decide includes the watchers."""

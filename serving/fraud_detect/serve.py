@@ -10,15 +10,17 @@ from pathlib import Path
 
 from data_connector import ModelNotFoundError, ModelStore, StoredModel
 from data_connector.command import fraud_home, run
-from fraud_detect.aliases import CHAMPION
+from data_connector.model_aliases import CHAMPION
 from fraud_detect.errors import ServingError
 from fraud_detect.keeper_process import KeeperProcess
 from fraud_detect.online_state import check_history
+from fraud_detect.readiness import tell_service_manager
 from fraud_detect.running import Running, announce, only_server_of
 from fraud_detect.serve_options import ServeOptions, parse_serve_options
 from fraud_detect.torchserve import TorchServe
 from fraud_detect.torchserve_config import ServerOptions
 from fraud_detect.worker_settings import MODEL_NAME, WorkerSettings, usual_feature_store
+from fraud_detect.write_decisions import check_decision_log
 from fraud_ml.artifact import load_artifact
 from fraud_ml.errors import ArtifactError
 
@@ -110,11 +112,13 @@ def _serve(stored: StoredModel, settings: WorkerSettings, options: ServerOptions
         here = Running(pid=os.getpid(), folder=folder, url=_url(options), settings=settings)
         announce(home, here)
         _say(stored, server)
+        tell_service_manager("READY=1")
         try:
             while True:
                 server.wait(_LOOK)
                 keeper.look_after()
         except KeyboardInterrupt:
+            tell_service_manager("STOPPING=1")
             sys.stdout.write("stopping, once all is answered that was accepted\n")
             sys.stdout.flush()
 
@@ -126,6 +130,8 @@ def main() -> None:
     stored = choose_model(ModelStore(settings.model_store), options.model)
     # What workers would refuse is refused at once: TorchServe would start them again and again.
     check_history(settings.feature_store, load_artifact(stored.path).spec)
+    if settings.decision_log:
+        check_decision_log(settings.decision_log)
     _serve(stored, settings, options.server)
 
 

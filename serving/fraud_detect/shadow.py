@@ -19,7 +19,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from data_connector import ConnectorError, ModelStore, load, open_journal
-from fraud_detect.aliases import CHALLENGER
+from data_connector.model_aliases import CHALLENGER
 from fraud_detect.errors import ServingError
 from fraud_detect.online_state import OnlineState
 from fraud_detect.runtime import score_function

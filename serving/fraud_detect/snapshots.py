@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from data_connector import StoreReplacedError, open_feature_store
+from data_connector import SnapshotStore
 from fraud_detect.errors import ServingError
-from fraud_detect.replica import Replica
+from fraud_ml.errors import DataError
 from fraud_ml.feature_spec import FeatureSpec
 from fraud_ml.feature_state import FeatureState
+from fraud_ml.replica import Replica, head_of, name_of_snapshots
 
-_PIECE = 1_000_000  # bytes
-_TRIES = 5
+
+class RebuiltError(Exception):
+    """The stored state was rebuilt from history, and is not what this process has gone on from."""
+
+
+class _NewerError(Exception):
+    """What is stored is further than what was to be stored."""
 
 
 class Snapshots:
@@ -24,7 +28,7 @@ class Snapshots:
             ConnectorError: it cannot be opened.
         """
         self._spec = spec
-        self._store = open_feature_store(url, name=f"state_{spec.hash[:16]}")
+        self._store = SnapshotStore(url, name=name_of_snapshots(spec))
 
     def load(self) -> Replica:
         """The latest replica; an empty one at position 0 where none was saved.
@@ -33,36 +37,38 @@ class Snapshots:
             ConnectorError: the store cannot be read.
             ServingError: what is there is damaged, or of another version.
         """
-        for _ in range(_TRIES):
-            try:
-                content = b"".join(stored.value for _, stored in self._store.items())
-            except StoreReplacedError:  # by a newer one, meanwhile
-                continue
-            if not content:
-                return Replica(FeatureState(self._spec))
-            try:
-                return Replica.from_bytes(content, self._spec)
-            except ServingError as error:
-                raise ServingError(
-                    f"{self._store}: {error}; rebuild it: ./bazelw run //batch:backfill"
-                ) from error
-        raise ServingError(
-            f"the feature state in {self._store} was replaced {_TRIES} times while it was read"
-        )
+        content = self._store.load()
+        if content is None:
+            return Replica(FeatureState(self._spec))
+        try:
+            return Replica.from_bytes(content, self._spec)
+        except DataError as error:
+            raise ServingError(
+                f"{self._store}: {error}; rebuild it: ./bazelw run //batch:backfill"
+            ) from error
 
     def save(self, replica: Replica) -> None:
-        """Replaces what is there by ``replica``, at one moment.
+        """Replaces what is there by ``replica``, at one moment, unless that is further already.
 
         Raises:
+            RebuiltError: what is there is of another origin: load it. It stays.
             ConnectorError: the store cannot be written, and is as it was.
         """
-        self._store.replace_all(_pieces(replica.to_bytes()))
+
+        def check(start: bytes | None) -> None:
+            there = None if start is None else head_of(start)
+            if there is None:  # nothing, or of no use
+                return
+            if there.origin != replica.origin:
+                raise RebuiltError(f"{self._store} holds a state that was rebuilt from history")
+            if there.position > replica.position:
+                raise _NewerError
+
+        try:
+            self._store.save(replica.to_bytes(), check=check)
+        except _NewerError:
+            return
 
     def close(self) -> None:
         """Closes the connection."""
         self._store.close()
-
-
-def _pieces(content: bytes) -> Iterator[tuple[bytes, bytes]]:
-    for number, start in enumerate(range(0, len(content), _PIECE)):
-        yield number.to_bytes(4, "big"), content[start : start + _PIECE]

@@ -19,7 +19,10 @@ from typing import BinaryIO
 import pyarrow as pa
 
 from data_connector import ConnectorError, load
-from fraud_detect.decision_table import TABLE, Decided, decode, table_of
+from data_connector.locations import DatabaseLocation, parse
+from fraud_detect.decision_table import SCHEMA, TABLE, Decided, decode, table_of
+from fraud_detect.errors import ServingError
+from fraud_detect.store_url import hasty
 
 EVERY = 0.2
 """Seconds that a decision waits for others, at most."""
@@ -31,10 +34,31 @@ LAST_TRIES = 10.0
 """Seconds that it goes on trying after the worker's end."""
 COUNT_BYTES = 8
 
+KINDS = ("sqlite", "postgresql")
+"""Of databases that decisions are written to."""
+
 URL = "FRAUD_DECISION_LOG"
 """The environment variable that says where to."""
 
 log = logging.getLogger("fraud_detect.decision_log")
+
+
+def check_decision_log(url: str) -> None:
+    """Makes sure that decisions can be written, and makes their table where there is none.
+
+    Raises:
+        ServingError: they cannot; the message says why.
+    """
+    try:
+        place = parse(url)
+        if not isinstance(place, DatabaseLocation) or place.scheme not in KINDS:
+            raise ServingError(
+                f"--decision-log {place}: decisions go to sqlite:///FILE or"
+                " postgresql://USER@HOST/DATABASE; '' for none"
+            )
+        load(SCHEMA.empty_table(), hasty(url), table=TABLE, if_exists="append")
+    except ConnectorError as error:
+        raise ServingError(f"--decision-log: {error}") from None
 
 
 def frames(source: BinaryIO) -> Iterator[bytes]:

@@ -13,11 +13,11 @@ import pyarrow as pa
 from payments import SPEC
 
 from data_connector import open_journal
-from fraud_detect import journal_entries
-from fraud_detect.journal_entries import Labels
 from fraud_detect.online_state import OnlineState
 from fraud_detect.snapshots import Snapshots
+from fraud_ml import journal_entries
 from fraud_ml.features import compute_features, feature_matrix
+from fraud_ml.journal_entries import Labels
 from fraud_ml.transactions import label_schema
 
 

@@ -11,11 +11,11 @@ from history import columns_of
 from payments import SPEC, rows_of, small_simulation, state_at
 
 from data_connector import open_journal
-from fraud_detect import journal_entries
-from fraud_detect.journal_entries import Labels
 from fraud_detect.online_state import OnlineState
 from fraud_detect.snapshots import Snapshots
+from fraud_ml import journal_entries
 from fraud_ml.features import compute_features, feature_matrix
+from fraud_ml.journal_entries import Labels
 
 SIMULATION = small_simulation()
 PAYMENTS = SIMULATION.transactions

@@ -19,12 +19,12 @@ from payments import (
 )
 
 from data_connector import open_journal
-from fraud_detect import journal_entries
 from fraud_detect.answers import ARROW
-from fraud_detect.journal_entries import Labels
 from fraud_detect.scorer import Call, Scorer
 from fraud_detect.transactions import MAX_TRANSACTIONS
+from fraud_ml import journal_entries
 from fraud_ml.features import compute_features, feature_matrix
+from fraud_ml.journal_entries import Labels
 
 ARTIFACT = small_artifact()
 SIMULATION = small_simulation()

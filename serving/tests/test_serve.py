@@ -7,6 +7,8 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
+import uuid
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
@@ -20,6 +22,7 @@ from data_connector import ModelNotFoundError, ModelStore
 from data_connector.command import UsageError, run
 from fraud_detect.errors import ServingError
 from fraud_detect.processes import DIES_WITH_US, python_path
+from fraud_detect.readiness import tell_service_manager
 from fraud_detect.running import find_running, only_server_of
 from fraud_detect.serve import SHOWN, choose_model, main
 from fraud_detect.serve_options import parse_serve_options
@@ -86,6 +89,42 @@ def test_a_damaged_model_is_refused_at_once_by_the_name_of_its_file(
     monkeypatch.setattr("sys.argv", ["serve"])
     assert run(main, shown=SHOWN) == 1
     assert "model.safetensors" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("decisions.parquet", "decisions go to sqlite"),
+        ("mongodb://host/decisions", "decisions go to sqlite"),
+        ("sqlite:////proc/decisions.db", "/proc/decisions.db"),
+        ("postgresql://fraud:s3cr3t@127.0.0.1:1/fraud", "127.0.0.1"),
+        ("secret-file:/proc/nothing", "/proc/nothing"),
+    ],
+)
+def test_a_decision_log_that_cannot_be_written_is_refused_at_once(
+    home, monkeypatch, capsys, url, why
+) -> None:
+    monkeypatch.chdir(home)
+    monkeypatch.setenv("FRAUD_HOME", str(home))
+    monkeypatch.setattr("sys.argv", ["serve", "--decision-log", url])
+    assert run(main, shown=SHOWN) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("error: --decision-log")
+    assert why in said
+    assert "s3cr3t" not in said
+
+
+def test_systemd_is_told_through_a_file_s_socket_or_one_without_a_file(monkeypatch) -> None:
+    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
+    tell_service_manager("READY=1")  # nobody wants to know
+    name = f"fraud-{uuid.uuid4()}"
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        for place, bound in ((f"{folder}/n", f"{folder}/n"), (f"@{name}", f"\0{name}")):
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as heard:
+                heard.bind(bound)
+                monkeypatch.setenv("NOTIFY_SOCKET", place)
+                tell_service_manager("READY=1")
+                assert heard.recv(100) == b"READY=1"
 
 
 def test_one_server_has_the_state_for_itself(tmp_path) -> None:
@@ -194,8 +233,14 @@ def test_deploy_finds_the_server_and_tells_what_it_does(home) -> None:
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
-def test_the_printed_call_works_and_a_signal_ends_all_of_it(home, how) -> None:
-    with served(home) as server:
+def test_the_printed_call_works_and_a_signal_ends_all_of_it(home, how, monkeypatch) -> None:
+    name = f"fraud-{uuid.uuid4()}"
+    systemd = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    systemd.bind(f"\0{name}")
+    systemd.settimeout(10)
+    monkeypatch.setenv("NOTIFY_SOCKET", f"@{name}")
+    with systemd, served(home) as server:
+        assert systemd.recv(100) == b"READY=1"
         reply = server.call_as_told()
         assert reply.status == 200, reply.body
         assert reply.json["model"] == {"name": "fraud", "version": 1}
@@ -209,6 +254,7 @@ def test_the_printed_call_works_and_a_signal_ends_all_of_it(home, how) -> None:
             assert any(part in command for command in commands)
         server.process.send_signal(how)
         assert "stopping" in server.wait()
+        assert systemd.recv(100) == b"STOPPING=1"
     assert server.process.returncode == 0
     assert not [process for process in family if process.is_running()]
     assert not Path(running.folder).exists()
@@ -226,6 +272,8 @@ def test_a_launcher_that_is_killed_takes_all_with_it_and_the_next_one_cleans_up(
     assert not alive
     with pytest.raises(ServingError, match="no server of"):
         find_running(home)
+    with only_server_of(home):
+        assert not (home / "server.json").exists()  # or it would say that this one is ready
     with served(home, "--token-auth=off") as server:
         assert not folder.exists()
         assert server.call_as_told().status == 200

@@ -11,8 +11,8 @@ FIRST_PAYMENTS = """
 import sys
 from pathlib import Path
 from payments import calls_of, scorer_at, small_artifact, small_simulation
-from fraud_detect import journal_entries
-from fraud_detect.journal_entries import Labels
+from fraud_ml import journal_entries
+from fraud_ml.journal_entries import Labels
 
 def compiled():
     return {path.name for path in Path(sys.argv[1]).rglob("*.nb*")}

@@ -32,16 +32,20 @@ from fraud_ml.bootstrap import Interval
 NO_FRAUD = "No fraud is known among these payments, so nothing can be said here."
 
 
-def headline_section(quality: Quality | None, *, k: int | None, n_days: int) -> Section:
+def headline_section(
+    quality: Quality | None, *, k: int | None, n_days: int, verdict: str = ""
+) -> Section:
     """The three numbers that say how good the model is, with their intervals.
 
     Args:
         quality: what was measured; None without a fraud.
         k: cards a day; None where the customers are not known, and no card can be told.
         n_days: that were measured.
+        verdict: what follows from it; empty where nothing does.
     """
+    said = [verdict] if verdict else []
     if quality is None:
-        return section("In short", [NO_FRAUD])
+        return section("In short", [*said, NO_FRAUD])
     numbers = [
         Headline(
             name="Average precision",
@@ -71,7 +75,7 @@ def headline_section(quality: Quality | None, *, k: int | None, n_days: int) -> 
             )
         )
     how = "95% intervals, from drawing customers again, each with all payments."
-    return section("In short", [], tiles(numbers), tag("p", how, class_="note"))
+    return section("In short", said, tiles(numbers), tag("p", how, class_="note"))
 
 
 def _between(interval: Interval) -> str:

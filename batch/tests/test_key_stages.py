@@ -1,0 +1,90 @@
+"""Which features are computed together, and in what order."""
+
+import datetime as dt
+from pathlib import Path
+
+import pytest
+
+from batch_proc.key_stages import KeyStage, past_of, plan_stages
+from fraud_ml.feature_spec import (
+    DEFAULT_SPEC,
+    Aggregate,
+    ColumnFeature,
+    ColumnKind,
+    FeatureSpec,
+    RowFeature,
+    RowValue,
+    WindowFeature,
+    last_transactions,
+)
+from fraud_ml.feature_spec_toml import spec_from_toml
+
+SHOP = spec_from_toml(
+    (Path(__file__).parents[2] / "ml/examples/shop.toml").read_text(encoding="utf-8")
+)
+AMOUNT = RowFeature(name="amount", value=RowValue.AMOUNT)
+
+
+def keys(stages: tuple[KeyStage, ...]) -> list[tuple[str, ...]]:
+    return [stage.key for stage in stages]
+
+
+@pytest.mark.parametrize("spec", [DEFAULT_SPEC, SHOP])
+@pytest.mark.parametrize("hot", [set(), {("customer_id",)}, {("customer_id", "device_id")}])
+def test_each_feature_is_computed_once(spec: FeatureSpec, hot: set[tuple[str, ...]]) -> None:
+    found = [feature for stage in plan_stages(spec, hot) for feature in stage.features]
+    assert sorted(found, key=repr) == sorted(spec.features, key=repr)
+
+
+def test_labels_are_read_first() -> None:
+    stages = plan_stages(DEFAULT_SPEC)
+    assert keys(stages) == [("terminal_id",), ("customer_id",)]
+    assert [stage.reads_labels for stage in stages] == [True, False]
+
+
+def test_a_pair_is_computed_with_one_of_its_columns() -> None:
+    assert ("customer_id", "device_id") not in keys(plan_stages(SHOP))
+    assert len(plan_stages(SHOP)) == 5
+
+
+def test_the_past_of_a_pair_is_not_cut_with_a_hot_column() -> None:
+    hot = {("customer_id",), ("device_id",)}
+    stages = {stage.key: stage for stage in plan_stages(SHOP, hot)}
+    names = [feature.name for feature in stages["customer_id", "device_id"].features]
+    assert names == ["account_device_age"]  # the first row of a pair may be before any window
+    # A country is not hot here, so that all its rows lie together.
+    assert "account_country_age" in [feature.name for feature in stages["country",].features]
+
+
+def test_windows_of_a_pair_are_cut_with_a_hot_column() -> None:
+    of_pair = WindowFeature(
+        name="pair", key=("a", "b"), aggregate=Aggregate.COUNT, window=dt.timedelta(days=1)
+    )
+    alone = WindowFeature(
+        name="alone", key="a", aggregate=Aggregate.COUNT, window=dt.timedelta(days=1)
+    )
+    spec = FeatureSpec(features=(of_pair, alone))
+    assert keys(plan_stages(spec, {("a",)})) == [("a",)]
+
+
+def test_a_spec_without_keys_has_one_stage() -> None:
+    spec = FeatureSpec(
+        features=(AMOUNT, ColumnFeature(name="c", column="c", kind=ColumnKind.CATEGORY))
+    )
+    (stage,) = plan_stages(spec)
+    assert stage.key == ()
+    assert stage.columns == {"amount", "c"}
+
+
+def test_rows_are_spread_before_a_hot_key_that_cannot_be_cut_at_once() -> None:
+    hot = {("terminal_id",)}
+    assert keys(plan_stages(DEFAULT_SPEC, hot, spread_first=True))[0] == ()
+    assert keys(plan_stages(DEFAULT_SPEC, spread_first=True))[0] == ("terminal_id",)
+
+
+def test_the_past_is_what_windows_and_medians_see() -> None:
+    past = past_of(DEFAULT_SPEC.features, DEFAULT_SPEC)
+    assert past.lookback == dt.timedelta(days=90)
+    assert past.rows == DEFAULT_SPEC.usual_over
+    features = last_transactions("customer_id", 5)
+    assert past_of(features, FeatureSpec(features=features)).rows == 5
