@@ -45,13 +45,6 @@ def to_json(measures: Sequence[Measure]) -> str:
     return json.dumps(rows, indent=2)
 
 
-def to_markdown(title: str, measures: Sequence[Measure]) -> str:
-    """A Markdown page with the table."""
-    lines = [f"| {it.name} | {it} | {it.unit} | {it.meaning} |" for it in measures]
-    head = [f"# {title}", "", "| measure | value | unit | what it is |", "|---|--:|---|---|"]
-    return "\n".join([*head, *lines, ""])
-
-
 def write_whole(path: Path, text: str) -> None:
     """Writes a file that appears whole or not at all.
 

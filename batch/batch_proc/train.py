@@ -17,10 +17,11 @@ from batch_proc.fold import CARDS_A_DAY, Days, Fold, Rows, make_fold, quality
 from batch_proc.history import History
 from batch_proc.inputs import choose_days, read_history
 from batch_proc.lineage import commit, fingerprint, versions
-from batch_proc.measures import Measure, print_table, to_json, to_markdown, write_whole
+from batch_proc.measures import Measure, print_table, to_json, write_whole
 from batch_proc.progress import Stage, Stages
 from batch_proc.promotion import Outcome, register
 from batch_proc.train_options import TrainOptions, parse_train_options
+from batch_proc.train_report import Training, train_page
 from data_connector import ModelStore, StoredModel
 from data_connector.command import fraud_home, run
 from fraud_ml.artifact import Artifact, save_artifact
@@ -43,6 +44,8 @@ class Trained:
     """The numbers of the run."""
     verdict: str
     """Whether it is the champion, and why, for the user."""
+    training: Training
+    """What to report on."""
 
 
 def train(options: TrainOptions, home: Path, stages: Stages) -> Trained:
@@ -72,6 +75,7 @@ def train(options: TrainOptions, home: Path, stages: Stages) -> Trained:
         new = NewModel(history=history, days=days, rows=fold.test, spec=spec, score=score)
         outcome = compare_with_champion(store, MODEL_NAME, new)
         stage.say("none" if outcome is None else f"version {outcome.champion}")
+    lineage = _lineage(history, days) | {"workers": str(options.workers.number)}
     with stages.stage("store", "store the model") as stage:
         artifact = Artifact(
             net=model.net,
@@ -79,7 +83,7 @@ def train(options: TrainOptions, home: Path, stages: Stages) -> Trained:
             seed=options.seed,
             metrics={measure.name: float(measure.value) for measure in reached},
             policy=policy,
-            lineage=_lineage(history, days) | {"workers": str(options.workers.number)},
+            lineage=lineage,
             reference=fit_reference(fold.train.features, model.out_of_fold_scores, spec.names),
             onnx=to_onnx(model.net),
         )
@@ -89,7 +93,8 @@ def train(options: TrainOptions, home: Path, stages: Stages) -> Trained:
     seconds = [Measure(f"{name}_seconds", taken, "s") for name, taken in stages.seconds.items()]
     numbers = [*reached, *_of_champion(outcome), *_of_policy(policy)]
     numbers += [*_counts(history, days, fold), *seconds]
-    return Trained(stored=stored, measures=numbers, verdict=verdict)
+    training = Training(history, fold, spec, model.net, score, policy, lineage)
+    return Trained(stored=stored, measures=numbers, verdict=verdict, training=training)
 
 
 def _publish(store: ModelStore, artifact: Artifact) -> StoredModel:
@@ -185,15 +190,17 @@ def main() -> None:
     home = fraud_home()
     stages = Stages()
     trained = train(options, home, stages)
-    stages.stop()
     stored, measures = trained.stored, trained.measures
     title = f"{stored.name} version {stored.version}"
+    with stages.stage("report", "draw the report"):
+        text = train_page(title, trained.training, measures, stages.seconds, trained.verdict)
+    stages.stop()
     # Shown first: a file that cannot be written must not cost the numbers of a stored model.
     print_table(title, measures, Console())
     sys.stdout.write(f"{trained.verdict}\nmodel:  {stored.path}\n")
-    report = home / "reports" / f"{stored.name}-{stored.version}.md"
+    report = home / "reports" / f"{stored.name}-{stored.version}.html"
     report.parent.mkdir(exist_ok=True)
-    write_whole(report, f"{to_markdown(title, measures)}\n{trained.verdict}\n")
+    write_whole(report, text)
     sys.stdout.write(f"report: {report}\n")
     if options.json_path:
         write_whole(options.json_path, f"{to_json(measures)}\n")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from batch_proc.measures import Measure, print_table, to_json, to_markdown, write_whole
+from batch_proc.measures import Measure, print_table, to_json, write_whole
 
 MEASURES = [Measure("ap", 0.67812, "", "average precision"), Measure("rows", 1754155, "rows")]
 
@@ -22,10 +22,8 @@ def test_json_is_a_list_of_name_value_unit() -> None:
 def test_people_see_three_digits_and_thousands() -> None:
     shown = io.StringIO()
     print_table("title", MEASURES, Console(file=shown, width=100))
-    for text in (shown.getvalue(), to_markdown("title", MEASURES)):
-        assert "0.678" in text
-        assert "1,754,155" in text
-        assert "title" in text
+    for text in ("0.678", "1,754,155", "title"):
+        assert text in shown.getvalue()
 
 
 def test_a_file_is_replaced_whole(tmp_path: Path) -> None:

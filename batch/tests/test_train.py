@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from html_page import read_page
 from small_training import QUICK, SMALL, TRAIN_START
 
 import data_connector
@@ -63,7 +64,31 @@ def test_it_learns_and_reports_what_it_reached(
     shown = capsys.readouterr().out
     assert f"{numbers['ap']:.3f}" in shown
     assert str(home / "models/fraud/1") in shown
-    assert f"{numbers['ap']:.3f}" in (home / "reports/fraud-1.md").read_text()
+
+
+def test_the_report_shows_what_was_tested(numbers: dict[str, float], home: Path) -> None:
+    text = (home / "reports/fraud-1.html").read_text()
+    read = read_page(text)
+    assert [title for title in read.titles if title] == [
+        "In short",
+        "Precision and recall",
+        "Cards found, day by day",
+        "What the thresholds do",
+        "Calibration",
+        "Distribution of the scores",
+        "What moves the scores",
+        "Features in training and in the test",
+        "Where it comes from",
+        "Time it took",
+        "All numbers",
+    ]
+    for name in ("auc", "ap", "cp100"):
+        assert f"{numbers[name]:.3f}" in read.text
+    assert f"{numbers['test_frauds']:,} frauds among {numbers['test_rows']:,} payments" in read.text
+    assert f"of 100 cards looked at a day, {100 * numbers['cp100']:.3g} were" in read.text
+    assert "fraud, found: transaction " in read.text
+    assert load_artifact(home / "models/fraud/1").lineage["data_fingerprint"] in read.text
+    assert [path.name for path in (home / "reports").iterdir()] == ["fraud-1.html"]
 
 
 def test_the_stored_model_is_what_was_tested(numbers: dict[str, float], home: Path) -> None:
@@ -120,7 +145,7 @@ def test_the_first_model_is_the_champion_and_its_equal_is_not(
         " to +0.000, does not lie above 0; version 2 is the challenger\n"
     )
     assert kept in capsys.readouterr().out
-    assert kept in (home / "reports/fraud-2.md").read_text()
+    assert kept in read_page((home / "reports/fraud-2.html").read_text()).text
     assert again["champion_ap"] == numbers["ap"]
     assert again["ap_difference_low"] == again["ap_difference_high"] == 0
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,24 +54,47 @@ def bootstrap_interval(
     """
     if not 0 < confidence < 1:
         raise ValueError(f"confidence must be between 0 and 1, got {confidence=}")
+    draws = resamples(customer, n_resamples=n_resamples, seed=seed)
+    values = np.array([metric(row, card) for row, card in draws])
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(values, [tail, 1 - tail])
+    code = np.unique(customer, return_inverse=True)[1].astype(np.int64)
+    estimate = metric(np.arange(len(code)), code)
+    return Interval(estimate=float(estimate), low=float(low), high=float(high))
+
+
+def resamples(
+    customer: npt.NDArray[np.generic], *, n_resamples: int = 1_000, seed: int = 0
+) -> Iterator[tuple[Ints, Ints]]:
+    """The draws of :func:`bootstrap_interval`: row numbers, and the number of the draw of each.
+
+    For what is more than one number, such as a curve, or several that shall share their draws.
+
+    Args:
+        customer: id or number of each payment's customer, shape ``(N,)``.
+        n_resamples: at least 1.
+        seed: of the draws.
+
+    Raises:
+        ValueError: an argument is out of range, or there is no customer.
+    """
     if n_resamples < 1:
         raise ValueError(f"n_resamples must be at least 1, got {n_resamples=}")
     if len(customer) == 0:
         raise ValueError("there is no customer to resample, got no rows")
+    return _draw(customer, n_resamples, np.random.default_rng(seed))
+
+
+def _draw(
+    customer: npt.NDArray[np.generic], n_resamples: int, rng: np.random.Generator
+) -> Iterator[tuple[Ints, Ints]]:
     ids, code, n_rows = np.unique(customer, return_inverse=True, return_counts=True)
     by_customer = np.argsort(code, kind="stable")
     first = np.cumsum(n_rows) - n_rows  # of each customer, in by_customer
-
-    rng = np.random.default_rng(seed)
-    values = np.empty(n_resamples)
-    for i in range(n_resamples):
+    for _ in range(n_resamples):
         drawn = rng.integers(len(ids), size=len(ids))
         size = n_rows[drawn]
         ends = np.cumsum(size)
         within = np.arange(ends[-1]) - np.repeat(ends - size, size)
         row = by_customer[np.repeat(first[drawn], size) + within]
-        values[i] = metric(row, np.repeat(np.arange(len(ids)), size))
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(values, [tail, 1 - tail])
-    estimate = metric(np.arange(len(code)), code.astype(np.int64))
-    return Interval(estimate=float(estimate), low=float(low), high=float(high))
+        yield row, np.repeat(np.arange(len(ids)), size)

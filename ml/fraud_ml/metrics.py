@@ -224,6 +224,36 @@ def at_card_capacity(
     Raises:
         ValueError: shapes differ, a score is not finite, there is no fraud, or ``k < 1``.
     """
+    by_day = cards_by_day(day, customer, is_fraud, score, k)
+    return AtCapacity(
+        reviewed=int(by_day.reviewed.sum()),
+        found=int(by_day.found.sum()),
+        wanted=len(np.unique(customer[is_fraud])),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class CardsByDay:
+    """What investigators look at and find on each of D days, in order: shape ``(D,)`` each."""
+
+    day: Ints
+    reviewed: Ints
+    """Cards."""
+    found: Ints
+    """Cards among them with a fraud on that day, and not found before."""
+
+
+def cards_by_day(
+    day: npt.NDArray[np.integer],
+    customer: npt.NDArray[np.generic],
+    is_fraud: Bools,
+    score: Floats,
+    k: int = 100,
+) -> CardsByDay:
+    """Cards looked at and found compromised each day, as :func:`card_precision_at_k` says.
+
+    Args and raises: as :func:`at_card_capacity`.
+    """
     check_scores(is_fraud, score)
     if not len(day) == len(customer) == len(score):
         raise ValueError(
@@ -242,14 +272,13 @@ def at_card_capacity(
 
     pair_day, pair_card = np.divmod(pairs, len(cards))
     bounds = np.searchsorted(pair_day, np.arange(len(days) + 1))
-    found = np.zeros(len(cards), dtype=bool)
-    n_found = n_reviewed = 0
-    for start, stop in pairwise(bounds):
-        here = start + np.flatnonzero(~found[pair_card[start:stop]])
+    known = np.zeros(len(cards), dtype=bool)
+    reviewed = np.zeros(len(days), dtype=np.int64)
+    found = np.zeros(len(days), dtype=np.int64)
+    for number, (start, stop) in enumerate(pairwise(bounds)):
+        here = start + np.flatnonzero(~known[pair_card[start:stop]])
         top = here[np.argsort(-card_score[here], kind="stable")[:k]]
         detected = pair_card[top[compromised[top]]]
-        found[detected] = True
-        n_found += len(detected)
-        n_reviewed += len(top)
-    n_wanted = len(np.unique(pair_card[compromised]))
-    return AtCapacity(reviewed=n_reviewed, found=n_found, wanted=n_wanted)
+        known[detected] = True
+        reviewed[number], found[number] = len(top), len(detected)
+    return CardsByDay(day=days, reviewed=reviewed, found=found)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from fraud_ml.bootstrap import bootstrap_interval
+from fraud_ml.bootstrap import bootstrap_interval, resamples
 from fraud_ml.metrics import average_precision, card_precision_at_k
 
 
@@ -79,3 +79,19 @@ def test_a_seed_gives_one_interval_for_any_metric_of_rows():
 def test_arguments_that_mean_nothing_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         bootstrap_interval(lambda *_: 0.0, **{"customer": np.array([1])} | arguments)
+
+
+def test_resamples_are_the_draws_of_the_interval():
+    customer, _, score = payments(50, each=4)
+    seen = []
+    bootstrap_interval(
+        lambda row, card: seen.append((row, card)) or score[row].mean(), customer, n_resamples=7
+    )
+    drawn = list(resamples(customer, n_resamples=7))
+    assert len(drawn) == 7
+    for here, there in zip(drawn, seen, strict=False):
+        np.testing.assert_array_equal(here, there)
+    with pytest.raises(ValueError, match="n_resamples must be at least 1"):
+        resamples(customer, n_resamples=0)
+    with pytest.raises(ValueError, match="no customer"):
+        resamples(customer[:0])

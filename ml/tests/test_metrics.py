@@ -11,6 +11,7 @@ from fraud_ml.metrics import (
     at_transaction_capacity,
     average_precision,
     card_precision_at_k,
+    cards_by_day,
     precision_recall_curve,
     roc_auc,
 )
@@ -89,6 +90,20 @@ def test_card_capacity_finds_each_compromised_card_once(payments, k):
     assert result.reviewed <= k * len(set(day))
     shared = card_precision_at_k(day, customer, is_fraud, score, k) * k * len(set(day))
     assert result.found == pytest.approx(shared)
+
+
+@given(PAYMENTS, st.integers(1, 5))
+def test_cards_by_day_add_up_to_the_capacity(payments, k):
+    day, customer, is_fraud, score = columns(payments)
+    assume(is_fraud.any())
+    by_day = cards_by_day(day, customer, is_fraud, score, k)
+    assert by_day.day.tolist() == sorted(set(day.tolist()))
+    result = at_card_capacity(day, customer, is_fraud, score, k)
+    assert (by_day.reviewed.sum(), by_day.found.sum()) == (result.reviewed, result.found)
+    first = day == by_day.day[0]
+    if is_fraud[first].any():
+        alone = at_card_capacity(day[first], customer[first], is_fraud[first], score[first], k)
+        assert (by_day.reviewed[0], by_day.found[0]) == (alone.reviewed, alone.found)
 
 
 @given(PAYMENTS, st.integers(1, 20))

@@ -1,0 +1,1 @@
+"""Reports: one HTML page each, with pictures, that needs nothing but itself."""
