@@ -85,6 +85,10 @@ def spark_errors() -> Iterator[None]:
     """Errors of Spark inside of the block as ours, where we know what they mean."""
     try:
         yield
+    except ConnectionError as error:
+        raise SparkError(
+            "Spark's JVM has ended; spark.log in the work folder may say why; go on with --resume"
+        ) from error
     except (PySparkException, Py4JError) as error:
         message = str(error)
         if any(sign in message for sign in _OF_FILES):

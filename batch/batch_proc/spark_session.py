@@ -124,7 +124,8 @@ def _own(scratch: Path, master: str) -> Iterator[SparkSession]:
     try:
         yield session
     finally:
-        session.stop()
+        with contextlib.suppress(ConnectionError):  # the JVM was killed, and that was said
+            session.stop()
         _end(gateway)
 
 
@@ -135,4 +136,4 @@ def _end(gateway: Any) -> None:
     gateway.proc.stdin.close()
     gateway.proc.wait()
     # PySpark keeps them for the next session, which needs a JVM that lives.
-    SparkContext._gateway = SparkContext._jvm = None
+    SparkContext._gateway = SparkContext._jvm = SparkContext._active_spark_context = None
