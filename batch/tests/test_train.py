@@ -1,7 +1,12 @@
 """The main job, end to end: from a source to a stored model and its numbers."""
 
+import contextlib
+import datetime as dt
+import io
 import json
+import shutil
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,22 +21,59 @@ from batch_proc.errors import SHOWN
 from data_connector import ModelStore
 from data_connector.command import run
 from fraud_ml.artifact import load_artifact
+from fraud_ml.feature_spec import Aggregate, FeatureSpec, RowFeature, RowValue, WindowFeature
+from fraud_ml.feature_spec_toml import spec_to_toml
 from fraud_ml.policy import CapacityPolicy
 from fraud_ml.simulator import Simulation
 
 
-@pytest.fixture
-def train_on(
-    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., dict[str, float]]:
+@dataclass(frozen=True)
+class Trained:
+    """What a training left, printed and measured."""
+
+    home: Path
+    numbers: dict[str, float]
+    printed: str
+
+
+def train_in(folder: Path, *arguments: str) -> dict[str, float]:
     """Trains; returns the numbers by name."""
+    numbers = folder / "numbers.json"
+    argv = ["train", *QUICK, "--train-start", TRAIN_START, "--json", str(numbers), *arguments]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.argv", argv)
+        assert run(train.main, shown=SHOWN) == 0
+    return {row["name"]: row["value"] for row in json.loads(numbers.read_text())}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory, rows: pa.Table) -> Trained:
+    """A first training, which the tests go on from."""
+    folder = tmp_path_factory.mktemp("trained")
+    source = folder / "transactions.parquet"
+    data_connector.load(rows, source)
+    printed = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
+        patch.setenv("FRAUD_HOME", str(folder / "home"))
+        patch.delenv("BUILD_WORKING_DIRECTORY", raising=False)
+        numbers = train_in(folder, "--source", str(source))
+    return Trained(folder / "home", numbers, printed.getvalue())
+
+
+@pytest.fixture
+def numbers(trained: Trained, home: Path) -> dict[str, float]:
+    """Those of a first training in `home`."""
+    shutil.copytree(trained.home, home)
+    return trained.numbers
+
+
+@pytest.fixture
+def train_on(home: Path, tmp_path: Path) -> Callable[..., dict[str, float]]:
+    """Trains in `home`; returns the numbers by name."""
+    assert home.parent == tmp_path
 
     def command(*arguments: str) -> dict[str, float]:
-        numbers = tmp_path / "numbers.json"
-        argv = ["train", *QUICK, "--train-start", TRAIN_START, "--json", str(numbers)]
-        monkeypatch.setattr("sys.argv", [*argv, *arguments])
-        assert run(train.main, shown=SHOWN) == 0
-        return {row["name"]: row["value"] for row in json.loads(numbers.read_text())}
+        return train_in(tmp_path, *arguments)
 
     return command
 
@@ -40,30 +82,16 @@ def quality(numbers: dict[str, float]) -> dict[str, float]:
     return {name: numbers[name] for name in ("auc", "ap", "cp100", "train_rows", "test_rows")}
 
 
-@pytest.fixture
-def numbers(
-    train_on: Callable[..., dict[str, float]], write: Callable[[pa.Table], str], rows: pa.Table
-) -> dict[str, float]:
-    return train_on("--source", write(rows))
-
-
-def test_it_learns_and_reports_what_it_reached(
-    train_on: Callable[..., dict[str, float]],
-    write: Callable[[pa.Table], str],
-    rows: pa.Table,
-    capsys: pytest.CaptureFixture[str],
-    home: Path,
-) -> None:
-    numbers = train_on("--source", write(rows))
+def test_it_learns_and_reports_what_it_reached(trained: Trained, rows: pa.Table) -> None:
+    numbers = trained.numbers
     assert numbers["auc"] > 0.7  # a coin has 0.5
     assert numbers["ap"] > 4 * numbers["test_frauds"] / numbers["test_rows"]  # a coin has the rate
     assert 0 < numbers["cp100"] <= 1
     assert numbers["rows"] == rows.num_rows
     stages = ("fetch", "features", "train", "test", "store")
     assert all(numbers[f"{stage}_seconds"] >= 0 for stage in stages)
-    shown = capsys.readouterr().out
-    assert f"{numbers['ap']:.3f}" in shown
-    assert str(home / "models/fraud/1") in shown
+    assert f"{numbers['ap']:.3f}" in trained.printed
+    assert str(trained.home / "models/fraud/1") in trained.printed
 
 
 def test_the_report_shows_what_was_tested(numbers: dict[str, float], home: Path) -> None:
@@ -115,29 +143,21 @@ def test_the_stored_model_decides(numbers: dict[str, float], home: Path) -> None
     assert 0 < policy.review_above < policy.decline_above <= 1
 
 
-def test_a_second_training_is_a_second_version_with_the_same_numbers(
+def test_a_second_training_is_a_second_version_with_the_same_numbers_and_no_champion(
+    trained: Trained,
     numbers: dict[str, float],
     train_on: Callable[..., dict[str, float]],
     write: Callable[[pa.Table], str],
     rows: pa.Table,
     home: Path,
-) -> None:
-    assert quality(train_on("--source", write(rows))) == quality(numbers)
-    assert [stored.version for stored in ModelStore(home / "models").list("fraud")] == [1, 2]
-
-
-def test_the_first_model_is_the_champion_and_its_equal_is_not(
-    capsys: pytest.CaptureFixture[str],  # first: what `numbers` prints is captured too
-    numbers: dict[str, float],
-    train_on: Callable[..., dict[str, float]],
-    write: Callable[[pa.Table], str],
-    rows: pa.Table,
-    home: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     store = ModelStore(home / "models")
     assert store.aliases("fraud") == {"champion": 1}
-    assert "promoted version 1 to champion: there was none\n" in capsys.readouterr().out
+    assert "promoted version 1 to champion: there was none\n" in trained.printed
     again = train_on("--source", write(rows))
+    assert quality(again) == quality(numbers)
+    assert [stored.version for stored in store.list("fraud")] == [1, 2]
     assert store.aliases("fraud") == {"champion": 1, "challenger": 2}
     kept = (
         f"kept champion 1: AP {numbers['ap']:.3f} against {numbers['ap']:.3f} of version 2 on the"
@@ -157,15 +177,40 @@ def test_a_model_that_finds_more_takes_over_from_one_that_learned_little(
     home: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    amount = home.parent / "amount.toml"
-    amount.write_text('[[features]]\nname = "amount"\nvalue = "amount"\n')
     source = write(rows)
-    worse = train_on("--source", source, "--spec", str(amount), "--max-epochs", "1")
+    little = spec_file(home.parent / "little.toml", RowValue.IS_NIGHT, key="terminal_id")
+    worse = train_on("--source", source, "--spec", little, "--max-epochs", "1")
     better = train_on("--source", source)
     assert better["champion_ap"] == worse["ap"]
-    # It reads a column that the champion does not, which no running server has the history of.
+    assert better["ap_difference_low"] > 0
+    assert ModelStore(home / "models").aliases("fraud") == {"champion": 2, "previous": 1}
+    assert "promoted version 2 to champion: AP" in capsys.readouterr().out
+
+
+def test_a_model_that_reads_what_the_champion_does_not_is_no_challenger_either(
+    numbers: dict[str, float],
+    train_on: Callable[..., dict[str, float]],
+    write: Callable[[pa.Table], str],
+    rows: pa.Table,
+    home: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """No running server has the history of that column."""
+    other = rows.append_column("shop_id", rows["terminal_id"])
+    more = spec_file(home.parent / "more.toml", RowValue.AMOUNT, key="shop_id")
+    train_on("--source", write(other), "--spec", more, "--max-epochs", "1")
     assert ModelStore(home / "models").aliases("fraud") == {"champion": 1}
-    assert "version 2 is no challenger either: it reads terminal_id" in capsys.readouterr().out
+    assert "version 2 is no challenger either: it reads shop_id" in capsys.readouterr().out
+
+
+def spec_file(path: Path, value: RowValue, *, key: str) -> str:
+    """A spec of two features that tell little."""
+    features = (
+        RowFeature(name=value.value, value=value),
+        WindowFeature(name="count", key=key, aggregate=Aggregate.COUNT, window=dt.timedelta(1)),
+    )
+    path.write_text(spec_to_toml(FeatureSpec(features=features)))
+    return str(path)
 
 
 def test_a_damaged_champion_is_kept_and_the_message_says_why(
