@@ -135,7 +135,7 @@ def torch_alone(matrix: Matrix, model: Path) -> Matrix:
     torch.set_num_threads(CORES)
     net = load_artifact(model).net
     with torch.inference_mode():
-        parts = torch.from_numpy(matrix).split(TORCH_BATCH)
+        parts = torch.split(torch.from_numpy(matrix), TORCH_BATCH)
         scores: Matrix = torch.cat([net.score(part) for part in parts]).numpy()
     return scores
 

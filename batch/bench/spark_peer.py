@@ -13,6 +13,7 @@ import pandas as pd
 import torch
 from pyspark.sql import Column, DataFrame, SparkSession, Window
 from pyspark.sql import functions as sf
+from pyspark.sql.pandas.functions import pandas_udf
 
 from fraud_ml.artifact import load_artifact
 from fraud_ml.feature_spec import HANDBOOK_SPEC
@@ -60,7 +61,7 @@ def handbook_features(payments: DataFrame) -> DataFrame:
 def scored(features: DataFrame, model: Path) -> DataFrame:
     """`features` with `score` and `decision`."""
 
-    @sf.pandas_udf("float")
+    @pandas_udf("float")  # type: ignore[untyped-decorator]
     def score(batches: Iterator[tuple[pd.Series, ...]]) -> Iterator[pd.Series]:
         torch.set_num_threads(1)  # there are as many tasks as cores
         net = load_artifact(model).net
