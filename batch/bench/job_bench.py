@@ -21,6 +21,11 @@ from whole_jobs import OURS, PEER
 from tools.bench.harness import Result, say
 
 PEER_ROWS = 10_000_000
+
+# Bazel says where our packages are relative to where the command started, and it moves.
+_PROGRAM = Path(whole_jobs.__file__).absolute()
+_PYTHON_PATH = os.pathsep.join(str(Path(entry).absolute()) for entry in sys.path if entry)
+
 _SAMPLE = 0.1  # seconds between two looks at the memory
 _EXTRACT = 2_000  # characters of what a job said that failed
 
@@ -113,11 +118,11 @@ def run_job(name: str, files: Sequence[Path], model: Path) -> Measured:
     history = files[0].parent
     with tempfile.TemporaryDirectory(dir=history.parent, prefix="job") as folder:
         said = Path(folder) / "said.txt"
-        command = [sys.executable, whole_jobs.__file__, name, history, model, folder]
+        command = [sys.executable, _PROGRAM, name, history, model, folder]
         with said.open("wb") as log, tempfile.TemporaryFile() as out:
             process = subprocess.Popen(
                 [*map(str, command), "--files", str(len(files))],
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+                env={**os.environ, "PYTHONPATH": _PYTHON_PATH},
                 stdout=out,
                 stderr=log,
             )

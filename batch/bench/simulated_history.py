@@ -32,7 +32,7 @@ def write_history(folder: Path, n_rows: int, *, n_days: int = N_DAYS) -> list[Pa
     while written < n_rows:
         path = folder / f"payments-{len(files):04}.parquet"
         rows = _piece(len(files), n_rows - written, n_days, first_id=written)
-        pq.write_table(rows, path, row_group_size=ROW_GROUP)
+        _write(rows, path)
         written += rows.num_rows
         files.append(path)
     return files
@@ -60,6 +60,11 @@ def _piece(number: int, wanted: int, n_days: int, *, first_id: int) -> pa.Table:
     return rows.slice(0, wanted)
 
 
+def _write(rows: pa.Table, path: Path) -> None:
+    """In row groups, which Spark divides among tasks: some of them however few rows there are."""
+    pq.write_table(rows, path, row_group_size=min(ROW_GROUP, math.ceil(rows.num_rows / 8)))
+
+
 def write_features(files: Sequence[Path], spec: FeatureSpec, folder: Path) -> list[Path]:
     """The features of a history, a file each, one `float` column a feature."""
     written = []
@@ -68,7 +73,7 @@ def write_features(files: Sequence[Path], spec: FeatureSpec, folder: Path) -> li
         matrix = feature_matrix(compute_features(rows, labels_of(rows, spec), spec))
         columns = dict(zip(spec.names, matrix.T, strict=True))
         written.append(folder / path.name.replace("payments", "features"))
-        pq.write_table(pa.table(columns), written[-1], row_group_size=ROW_GROUP)
+        _write(pa.table(columns), written[-1])
     return written
 
 
