@@ -57,18 +57,33 @@ def main(benchmark: Callable[[bool], Sequence[Result]], *, description: str) -> 
         benchmark: takes whether to be quick, and returns its results.
         description: what is measured, for `--help`.
     """
-    # `bazel run` starts programs in a folder of its own; paths are relative to the user's.
-    os.chdir(os.environ.get("BUILD_WORKING_DIRECTORY", "."))
+    given = parsed(bench_parser(description))
+    show(benchmark(given.quick), given.json)
+
+
+def bench_parser(description: str) -> argparse.ArgumentParser:
+    """The options of every benchmark, for one that has more of them."""
     parser = argparse.ArgumentParser(description=description, allow_abbrev=False)
     parser.add_argument("--quick", action="store_true", help="less data, within 60 seconds")
     parser.add_argument("--json", type=Path, metavar="PATH", help="also write the results there")
+    return parser
+
+
+def parsed(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """The options that were given, their paths relative to the user's folder; wrong ones exit."""
+    # `bazel run` starts programs in a folder of its own; paths are relative to the user's.
+    os.chdir(os.environ.get("BUILD_WORKING_DIRECTORY", "."))
     given = parser.parse_args()
     if given.json is not None and not given.json.absolute().parent.is_dir():
         parser.error(f"--json {given.json}: the folder does not exist")
-    results = benchmark(given.quick)
+    return given
+
+
+def show(results: Sequence[Result], json_path: Path | None) -> None:
+    """The results as a table, and in a file if there is to be one."""
     Console().print(as_table(results))
-    if given.json is not None:
-        given.json.write_text(to_json(results), encoding="utf-8")
+    if json_path is not None:
+        json_path.write_text(to_json(results), encoding="utf-8")
 
 
 def to_json(results: Sequence[Result]) -> str:
