@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import importlib.util
 import os
 import re
 import runpy
@@ -21,6 +20,7 @@ from airflow_stand_in import DAG, rendered
 from batch_proc import backfill_options
 from batch_proc.backfill_options import LabelOptions, parse_backfill_options
 from batch_proc.infer_options import InferOptions, parse_infer_options
+from batch_proc.monitor_options import parse_monitor_options
 from batch_proc.train_options import TrainOptions, parse_train_options
 from fraud_ml.feature_spec import DEFAULT_SPEC
 from fraud_ml.feature_spec_toml import spec_to_toml
@@ -55,10 +55,7 @@ def parsed(arguments: Sequence[str], home: Path) -> Any:
     if target == "//batch:backfill":
         return parse_backfill_options(home, options)
     assert target == "//batch:monitor"
-    if importlib.util.find_spec("batch_proc.monitor_options") is None:
-        pytest.skip("there is no //batch:monitor here")
-    monitor_options = importlib.import_module("batch_proc.monitor_options")
-    return monitor_options.parse_monitor_options(options)
+    return parse_monitor_options(options)
 
 
 @pytest.fixture
