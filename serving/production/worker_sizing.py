@@ -15,13 +15,13 @@ from typing import Any
 import pyarrow as pa
 
 from data_connector import open_journal
-from fraud_detect import journal_entries
 from fraud_detect.errors import ServingError
-from fraud_detect.journal_entries import Transactions
-from fraud_detect.replica import Replica, features_of_nobody
 from fraud_detect.store_url import hasty
+from fraud_ml import journal_entries
 from fraud_ml.feature_spec import DEFAULT_SPEC
 from fraud_ml.feature_state import FeatureState
+from fraud_ml.journal_entries import Transactions
+from fraud_ml.replica import Replica, features_of_nobody
 from fraud_ml.simulator import SimulatorConfig, simulate
 
 BATCH = 32  # the most that a worker takes at once
