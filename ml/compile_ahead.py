@@ -21,7 +21,7 @@ from fraud_ml.feature_spec import (
     FeatureSpec,
     WindowFeature,
 )
-from fraud_ml.feature_state import FeatureState
+from fraud_ml.feature_state import Column, FeatureState
 from fraud_ml.transactions import label_schema
 
 DAY = dt.timedelta(days=1)
@@ -61,7 +61,7 @@ def _features() -> list[WindowFeature]:
     return features
 
 
-def _payments(days: list[int]) -> dict[str, list[int | float]]:
+def _payments(days: list[int]) -> dict[str, Column]:
     return {
         "transaction_id": days,
         "timestamp": [_microseconds(day) for day in days],
