@@ -41,21 +41,21 @@ def test_the_page_says_what_the_file_gives() -> None:
 
 
 def test_a_plan_is_simple_arithmetic() -> None:
-    assert LOOKBACK_DAYS == 37  # windows of 30 days, shifted by the 7 until a label
+    assert LOOKBACK_DAYS == 90  # the longest window of the default spec
     measured = measured_from(RESULTS)
     assert measured == Measured(
         rows=1e7, a_core=100_000, scored_a_core=200_000, read=25, exchanged=100, megabytes=2_000
     )
     found = plan(measured, Assumed(efficiency=0.5, price=0.1, cores=10, disk=100), 3)
-    assert found.rows == 40e9
-    assert found.core_hours == pytest.approx(40e9 / 100_000 / 3_600 / 0.5)  # 222.2
-    assert found.machines == 23
-    assert found.cost == pytest.approx(22.22, abs=0.01)
-    assert found.cost_a_billion == pytest.approx(7.41, abs=0.01)
-    assert (found.read, found.exchanged) == (1e12, 4e12)
-    assert found.network_minutes == pytest.approx(5e12 / 23 / 1.25e9 / 60)
-    assert found.disk_minutes == pytest.approx(17e12 / 23 / 1e8 / 60)
-    assert found.map_outputs == 7_451 * 160_000
+    assert found.rows == 93e9
+    assert found.core_hours == pytest.approx(93e9 / 100_000 / 3_600 / 0.5)  # 516.7
+    assert found.machines == 52
+    assert found.cost == pytest.approx(51.67, abs=0.01)
+    assert found.cost_a_billion == pytest.approx(17.22, abs=0.01)
+    assert (found.read, found.exchanged) == (2.325e12, 9.3e12)
+    assert found.network_minutes == pytest.approx(11.625e12 / 52 / 1.25e9 / 60)
+    assert found.disk_minutes == pytest.approx(39.525e12 / 52 / 1e8 / 60)
+    assert found.map_outputs == 17_323 * 372_000
 
 
 def test_more_hours_need_fewer_machines_at_the_same_price() -> None:
