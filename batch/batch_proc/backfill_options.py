@@ -9,13 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from batch_proc.column_names import read_column_names
-from batch_proc.data_options import at_least, check_folder, read_spec
+from batch_proc.data_options import MODEL_NAME, at_least, check_folder, instant, read_spec
 from data_connector import ModelNotFoundError, ModelStore
 from data_connector.command import UsageError
+from data_connector.model_aliases import choose
 from fraud_ml.feature_spec import FeatureSpec
-
-MODEL_NAME = "fraud"
-CHAMPION = "champion"
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _HELP = """\
@@ -101,7 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     data.add_argument(
         "--until",
-        type=_time,
+        type=_microseconds,
         metavar="TIME",
         help="only what happened, and what was known, before, as 2018-07-25 or 2018-07-25T12:00Z"
         " (default: now)",
@@ -201,12 +199,7 @@ def _spec_of_model(url: str, wanted: str | None) -> tuple[FeatureSpec, str]:
 
     store = ModelStore(url)
     try:
-        if wanted is not None and wanted.isdigit():
-            stored = store.get(MODEL_NAME, int(wanted))
-        elif wanted is not None or CHAMPION in store.aliases(MODEL_NAME):
-            stored = store.resolve(MODEL_NAME, wanted or CHAMPION)
-        else:
-            stored = store.latest(MODEL_NAME)
+        stored = choose(store, MODEL_NAME, wanted)
     except ModelNotFoundError as error:
         raise UsageError(
             f"{error}; features are those of a model (./bazelw run //batch:train makes one), or"
@@ -215,14 +208,6 @@ def _spec_of_model(url: str, wanted: str | None) -> tuple[FeatureSpec, str]:
     return load_artifact(stored.path).spec, f"{stored.name} version {stored.version}"
 
 
-def _time(text: str) -> int:
-    """Microseconds since 1970-01-01 UTC."""
-    try:
-        time = dt.datetime.fromisoformat(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is no time like 2018-07-25 or 2018-07-25T12:00:00Z"
-        ) from error
-    if time.tzinfo is None:
-        time = time.replace(tzinfo=dt.UTC)
-    return (time - _EPOCH) // dt.timedelta(microseconds=1)
+def _microseconds(text: str) -> int:
+    """Since 1970-01-01 UTC."""
+    return (instant(text) - _EPOCH) // dt.timedelta(microseconds=1)

@@ -13,6 +13,9 @@ from data_connector.command import UsageError
 from fraud_ml.feature_spec import FeatureSpec, default_spec
 from fraud_ml.feature_spec_toml import spec_from_toml
 
+MODEL_NAME = "fraud"
+"""Of the model that the commands train and use."""
+
 DATA_HELP = """\
 The columns file holds lines  ours = "theirs"  for transaction_id, timestamp, customer_id, amount,
 what else the spec reads (by default terminal_id) and, where labels lie in the same table, is_fraud
@@ -160,3 +163,14 @@ def at_least(least: int) -> Callable[[str], int]:
         return given
 
     return number
+
+
+def instant(text: str) -> dt.datetime:
+    """A time in UTC, which a zone is taken to be where none is given, as a type for argparse."""
+    try:
+        given = dt.datetime.fromisoformat(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no time like 2018-07-25 or 2018-07-25T12:00:00Z"
+        ) from error
+    return given.replace(tzinfo=dt.UTC) if given.tzinfo is None else given.astimezone(dt.UTC)

@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from batch_proc.data_options import MODEL_NAME
 from batch_proc.scoring import PackedModel, pack_model
 from data_connector import ModelStore
 from data_connector.errors import ModelNotFoundError
+from data_connector.model_aliases import choose
 from fraud_ml.artifact import Artifact, load_artifact
-
-MODEL_NAME = "fraud"
-CHAMPION = "champion"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,13 +45,7 @@ def choose_model(wanted: str | None, store: ModelStore) -> ChosenModel:
         if not folder.is_dir():
             raise ModelNotFoundError(f"--model {wanted}: no such folder")
         return _loaded(folder.absolute().name, None, folder)
-    if wanted is None:
-        there = CHAMPION in store.aliases(MODEL_NAME)
-        stored = store.resolve(MODEL_NAME, CHAMPION) if there else store.latest(MODEL_NAME)
-    elif wanted.isdecimal():
-        stored = store.get(MODEL_NAME, int(wanted))
-    else:
-        stored = store.resolve(MODEL_NAME, wanted)
+    stored = choose(store, MODEL_NAME, wanted)
     return _loaded(stored.name, stored.version, stored.path)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from batch_proc.data_options import at_least, check_folder
+from batch_proc.data_options import at_least, check_folder, instant
 from data_connector.command import UsageError
 
 HELP = """\
@@ -24,7 +24,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage.
 """
 
 BUCKET_ROWS = 250_000
-"""With 30 features a task then needs some 400 MB; with fewer rows the cost a task shows."""
+"""Bounds the memory of a task; with few rows the cost a task would show."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -124,7 +124,7 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
         ("since", "score from then on; what was before counts as history"),
         ("until", "score what was before; what is later does not count"),
     ):
-        data.add_argument(f"--{name}", type=_time, metavar="YYYY-MM-DD", help=f"{what} (UTC)")
+        data.add_argument(f"--{name}", type=instant, metavar="YYYY-MM-DD", help=f"{what} (UTC)")
 
 
 def _add_model_and_output(parser: argparse.ArgumentParser) -> None:
@@ -171,11 +171,3 @@ def _add_work(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="rows that a task holds in memory, about (default: %(default)s)",
     )
-
-
-def _time(text: str) -> dt.datetime:
-    try:
-        given = dt.datetime.fromisoformat(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is no date like 2018-07-25") from error
-    return given.replace(tzinfo=dt.UTC) if given.tzinfo is None else given.astimezone(dt.UTC)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from batch_proc.data_options import at_least, check_folder
+from batch_proc.data_options import at_least, check_folder, instant
 from batch_proc.fold import CARDS_A_DAY
 from batch_proc.monitor_thresholds import THRESHOLDS_HELP, Thresholds, read_thresholds
 from data_connector.command import UsageError
@@ -166,7 +166,7 @@ def _add_results(out: argparse._ArgumentGroup) -> None:
 def _add_days(days: argparse._ArgumentGroup) -> None:
     days.add_argument(
         "--as-of",
-        type=_instant,
+        type=instant,
         metavar="TIME",
         help="watch as if it were then: YYYY-MM-DD or a time in ISO 8601 (default: now)",
     )
@@ -191,11 +191,3 @@ def _add_days(days: argparse._ArgumentGroup) -> None:
         metavar="N",
         help="cards that investigators look at (default: %(default)s)",
     )
-
-
-def _instant(text: str) -> dt.datetime:
-    try:
-        given = dt.datetime.fromisoformat(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is no time like 2018-07-25") from error
-    return given.replace(tzinfo=dt.UTC) if given.tzinfo is None else given.astimezone(dt.UTC)

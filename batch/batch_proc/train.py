@@ -11,6 +11,7 @@ import torch
 from rich.console import Console
 
 from batch_proc.champion import Comparison, NewModel, compare_with_champion
+from batch_proc.data_options import MODEL_NAME
 from batch_proc.distributed_training import train_on
 from batch_proc.errors import SHOWN
 from batch_proc.fold import CARDS_A_DAY, Days, Fold, Rows, make_fold, quality
@@ -31,7 +32,6 @@ from fraud_ml.feature_spec import FeatureSpec
 from fraud_ml.policy import CapacityPolicy, fit_capacity_policy
 from fraud_ml.training import Epoch, TrainedModel, TrainingConfig
 
-MODEL_NAME = "fraud"
 DECLINE_PRECISION = 0.95  # of 20 payments that are declined unseen, one at most is honest
 
 

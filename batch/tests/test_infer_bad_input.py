@@ -218,7 +218,7 @@ def test_missing_days_are_a_warning(
         (["--input", "carrier-pigeon://x"], 1, "carrier-pigeon"),
         (["--input", "{in}", "--model", "7"], 1, "no version 7 of model 'fraud'"),
         (["--input", "{in}", "--model", "./nowhere"], 1, "--model ./nowhere: no such folder"),
-        (["--input", "{in}", "--since", "April"], 2, "'April' is no date"),
+        (["--input", "{in}", "--since", "April"], 2, "'April' is no time"),
         (["--input", "{in}", "--since", "2018-05-02", "--until", "2018-05-01"], 2, "--until"),
         (["--input", "{in}", "--since", "2031-01-01"], 1, "no transactions to score"),
         (["--input", "{in}", "--until", "2001-01-01"], 1, "no transactions before"),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from data_connector import ModelNotFoundError, ModelStore, StoredModel
 from data_connector.command import fraud_home, run
-from data_connector.model_aliases import CHAMPION
+from data_connector.model_aliases import choose
 from fraud_detect.errors import ServingError
 from fraud_detect.keeper_process import KeeperProcess
 from fraud_detect.online_state import check_history
@@ -58,13 +58,11 @@ def choose_model(store: ModelStore, wanted: str | None) -> StoredModel:
         ModelNotFoundError: there is no such version or alias; the message lists those there are.
         ServingError: there is no model at all.
     """
-    if wanted is not None and wanted.isdigit():
-        return store.get(MODEL_NAME, int(wanted))
-    if wanted is not None or CHAMPION in store.aliases(MODEL_NAME):
-        return store.resolve(MODEL_NAME, wanted or CHAMPION)
     try:
-        return store.latest(MODEL_NAME)
+        return choose(store, MODEL_NAME, wanted)
     except ModelNotFoundError:
+        if wanted is not None:
+            raise
         raise ServingError(
             f"{store} has no model {MODEL_NAME!r} yet: train one first, ./bazelw run //batch:train"
         ) from None

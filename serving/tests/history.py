@@ -25,7 +25,8 @@ def counted(url: str) -> list[dict[str, Any]]:
     """The transactions in the journal at ``url``, in their order, each once."""
     rows: dict[Any, dict[str, Any]] = {}
     with open_journal(url) as journal:
-        for entry in map(journal_entries.decode, (e.value for e in journal.since(0))):
+        entries = journal.since(0, limit=max(journal.last(), 1))
+        for entry in map(journal_entries.decode, (e.value for e in entries)):
             if not isinstance(entry, Labels):
                 for values in zip(*entry.columns.values(), strict=True):
                     row = dict(zip(entry.columns, values, strict=True))
