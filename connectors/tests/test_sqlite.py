@@ -354,4 +354,4 @@ def test_memory_is_bounded_by_the_batch_and_not_by_the_table(
     streamed, whole = (python(FETCH, url, size).split() for size in (10_000, rows))
     assert streamed[0] == whole[0] == str(rows)
     assert int(streamed[1]) < 20e6
-    assert int(whole[1]) > 100e6  # so the bound above is one that can be exceeded
+    assert int(whole[1]) > 3 * 20e6  # so the bound above is one that can be exceeded
