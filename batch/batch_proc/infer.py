@@ -34,7 +34,7 @@ from fraud_ml.errors import DataError
 
 FORMAT = 1
 """Of what a run leaves for the next to go on from."""
-_WRITERS = ("numpy", "onnxruntime", "pyarrow", "pyspark", "torch")
+_WRITERS = ("numpy", "pyarrow", "pyspark", "torch")
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,5 +51,5 @@ def choose_model(wanted: str | None, store: ModelStore) -> ChosenModel:
 
 def _loaded(name: str, version: int | None, folder: Path) -> ChosenModel:
     artifact = load_artifact(folder)
-    packed = pack_model(folder, artifact)
+    packed = pack_model(artifact)
     return ChosenModel(name=name, version=version, artifact=artifact, packed=packed)

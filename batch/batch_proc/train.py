@@ -27,7 +27,6 @@ from data_connector import ModelStore, StoredModel
 from data_connector.command import fraud_home, run
 from fraud_ml.artifact import Artifact, save_artifact
 from fraud_ml.distribution import fit_reference
-from fraud_ml.export import to_onnx
 from fraud_ml.feature_spec import FeatureSpec
 from fraud_ml.policy import CapacityPolicy, fit_capacity_policy
 from fraud_ml.training import Epoch, TrainedModel, TrainingConfig
@@ -85,7 +84,6 @@ def train(options: TrainOptions, home: Path, stages: Stages) -> Trained:
             policy=policy,
             lineage=lineage,
             reference=fit_reference(fold.train.features, model.out_of_fold_scores, spec.names),
-            onnx=to_onnx(model.net),
         )
         stored = _publish(store, artifact)
         verdict = register(store, stored, outcome, promote=options.promote)

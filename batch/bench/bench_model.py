@@ -10,7 +10,6 @@ import torch
 from simulated_history import labels_of, write_history
 
 from fraud_ml.artifact import Artifact, save_artifact
-from fraud_ml.export import to_onnx
 from fraud_ml.feature_spec import FeatureSpec
 from fraud_ml.features import compute_features, feature_matrix
 from fraud_ml.policy import CapacityPolicy
@@ -44,7 +43,6 @@ def store_bench_model(folder: Path, spec: FeatureSpec) -> Path:
         spec=spec,
         seed=0,
         policy=CapacityPolicy(review_above=float(review), decline_above=float(decline)),
-        onnx=to_onnx(trained.net),
     )
     stored = folder / f"model-of-{len(spec.names)}"
     stored.mkdir()

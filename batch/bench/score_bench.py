@@ -97,7 +97,7 @@ class ArrowScoring:
 
 def ours(session: SparkSession, files: Sequence[Path], model: Path) -> DataFrame:
     """A column `score`."""
-    packed = pack_model(model, load_artifact(model))
+    packed = pack_model(load_artifact(model))
     scoring = ArrowScoring(session.sparkContext.broadcast(packed), packed.checksum)
     rows = session.read.parquet(*map(str, files))
     return rows.mapInArrow(scoring.run, "score float")

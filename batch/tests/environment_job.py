@@ -13,7 +13,6 @@ from pyspark.sql import SparkSession
 
 def about() -> str:
     """This process as JSON: its interpreter and where its modules come from."""
-    import onnxruntime  # noqa: F401
     import torch
 
     import batch_proc.scoring  # noqa: F401

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,6 @@ import pyarrow.parquet as pq
 import torch
 
 from fraud_ml.artifact import Artifact, load_artifact, save_artifact
-from fraud_ml.export import to_onnx
 from fraud_ml.feature_spec import FeatureSpec
 from fraud_ml.features import compute_features, feature_matrix
 from fraud_ml.policy import CapacityPolicy, Decision
@@ -23,9 +21,7 @@ from fraud_ml.training import TrainingConfig, train_model
 FEW = SimulatorConfig(n_customers=120, n_terminals=300, n_days=45, radius=15, seed=3)
 
 
-def train_moment(
-    folder: Path, transactions: pa.Table, labels: pa.Table, spec: FeatureSpec, *, onnx: bool = False
-) -> Path:
+def train_moment(folder: Path, transactions: pa.Table, labels: pa.Table, spec: FeatureSpec) -> Path:
     """An artifact of a model after one epoch, which reviews a tenth and declines a hundredth."""
     features = feature_matrix(compute_features(transactions, labels, spec))
     customer = transactions.column("customer_id").combine_chunks().dictionary_encode().indices
@@ -47,8 +43,6 @@ def train_moment(
         seed=0,
         policy=CapacityPolicy(review_above=float(review), decline_above=float(decline)),
     )
-    if onnx:
-        artifact = dataclasses.replace(artifact, onnx=to_onnx(model.net))
     folder.mkdir()
     save_artifact(folder, artifact)
     return folder

@@ -51,7 +51,7 @@ def history() -> Simulation:
 @pytest.fixture(scope="module")
 def model(history: Simulation, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models") / "small"
-    return train_moment(folder, history.transactions, history.labels, DEFAULT_SPEC, onnx=True)
+    return train_moment(folder, history.transactions, history.labels, DEFAULT_SPEC)
 
 
 @pytest.fixture(scope="module")

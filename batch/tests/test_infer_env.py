@@ -90,9 +90,7 @@ def test_driver_and_workers_run_on_the_archive_alone(machine: Path) -> None:
 
 def test_a_history_is_scored_on_one_machine(machine: Path, tmp_path: Path) -> None:
     history = simulate(FEW)
-    model = train_moment(
-        tmp_path / "model", history.transactions, history.labels, DEFAULT_SPEC, onnx=True
-    )
+    model = train_moment(tmp_path / "model", history.transactions, history.labels, DEFAULT_SPEC)
     rows = history.transactions.append_column("is_fraud", history.labels["is_fraud"])
     pq.write_table(rows, tmp_path / "payments.parquet")
     options = [

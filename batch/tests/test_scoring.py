@@ -9,11 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from batch_proc import scoring
 from batch_proc.errors import SparkError
 from batch_proc.scoring import NO_DECISION, PackedModel, Scorer, loaded_scorer, pack_model
 from fraud_ml.artifact import Artifact, load_artifact, save_artifact
-from fraud_ml.export import to_onnx
 from fraud_ml.feature_spec import FeatureSpec, RowFeature, RowValue
 from fraud_ml.model import FraudNet, ModelConfig
 from fraud_ml.policy import CapacityPolicy
@@ -29,24 +27,22 @@ def artifact() -> Artifact:
     with torch.no_grad():
         net.number.per_width.fill_(0.5)
         net.last.weight.mul_(50)
-    return Artifact(net=net, spec=SPEC, seed=0, policy=POLICY, onnx=to_onnx(net))
+    return Artifact(net=net, spec=SPEC, seed=0, policy=POLICY)
 
 
 def packed(folder: Path, artifact: Artifact) -> PackedModel:
     folder.mkdir()
     save_artifact(folder, artifact)
-    return pack_model(folder, load_artifact(folder))
+    return pack_model(load_artifact(folder))
 
 
 def rows(n: int) -> np.ndarray:
     return np.random.default_rng(0).normal(1, 2, (n, len(SPEC.names))).astype(np.float32)
 
 
-@pytest.mark.parametrize("with_onnx", [True, False])
-def test_scores_are_the_nets(tmp_path: Path, artifact: Artifact, *, with_onnx: bool) -> None:
-    kept = artifact if with_onnx else dataclasses.replace(artifact, onnx=None)
-    scorer = Scorer(packed(tmp_path / "model", kept))
-    features = rows(3 * scoring.ROWS_AT_ONCE + 5)
+def test_scores_are_the_nets(tmp_path: Path, artifact: Artifact) -> None:
+    scorer = Scorer(packed(tmp_path / "model", artifact))
+    features = rows(500)
     with torch.inference_mode():
         expected = artifact.net.score(torch.from_numpy(features)).numpy()
     scores = scorer.score(features)

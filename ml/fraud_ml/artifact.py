@@ -3,7 +3,6 @@
 =====================  ===========================================================================
 ``model.safetensors``  the weights
 ``model.json``         what :class:`Artifact` holds beside them
-``model.onnx``         the same net for ONNX Runtime, where it was exported
 ``SHA256SUMS``         checksums of the others, as ``sha256sum --check`` reads them
 =====================  ===========================================================================
 
@@ -29,11 +28,10 @@ from fraud_ml.feature_spec import FeatureSpec
 from fraud_ml.model import FraudNet, ModelConfig
 from fraud_ml.policy import DecisionPolicy
 
-FORMAT_VERSION = 4  # 1 had thresholds in place of the policy, 2 another net, 3 no ONNX
+FORMAT_VERSION = 5  # 1 had thresholds in place of the policy, 2 another net, 4 might have ONNX
 
 _WEIGHTS = "model.safetensors"
 _DESCRIPTION = "model.json"
-_ONNX = "model.onnx"
 _CHECKSUMS = "SHA256SUMS"
 
 
@@ -55,8 +53,6 @@ class Artifact:
     """Where it comes from: commit, data, dates."""
     reference: Reference | None = None
     """How features and scores were distributed in training; None where nobody looked."""
-    onnx: bytes | None = field(default=None, repr=False)
-    """What :func:`fraud_ml.export.to_onnx` made of the net; None where nobody asked it to."""
 
     def __post_init__(self) -> None:
         n_features = len(self.net.categories)
@@ -103,8 +99,6 @@ def save_artifact(folder: Path, artifact: Artifact) -> None:
         _DESCRIPTION: f"{json.dumps(description, indent=2, allow_nan=False)}\n".encode(),
         _WEIGHTS: safetensors.torch.save(weights),
     }
-    if artifact.onnx is not None:
-        contents[_ONNX] = artifact.onnx
     for name, content in contents.items():
         (folder / name).write_bytes(content)
     sums = "".join(f"{_sha256(content)}  {name}\n" for name, content in contents.items())
@@ -133,12 +127,12 @@ def load_artifact(folder: Path) -> Artifact:
             " install the release that wrote it, or train again"
         )
     try:
-        return _build(description, contents[_WEIGHTS], contents.get(_ONNX))
+        return _build(description, contents[_WEIGHTS])
     except (ValueError, KeyError, TypeError, RuntimeError, safetensors.SafetensorError) as error:
         raise ArtifactError(f"{where} and {_WEIGHTS} do not fit together: {error}") from error
 
 
-def _build(description: dict[str, Any], weights: bytes, onnx: bytes | None) -> Artifact:
+def _build(description: dict[str, Any], weights: bytes) -> Artifact:
     spec = FeatureSpec.from_json(description["spec"])
     if list(spec.names) != description["feature_names"]:
         raise ValueError(f"feature_names are not the spec's: {description['feature_names']}")
@@ -156,7 +150,6 @@ def _build(description: dict[str, Any], weights: bytes, onnx: bytes | None) -> A
         policy=None if policy is None else DecisionPolicy.from_json(policy),
         lineage=description["lineage"],
         reference=None if reference is None else Reference.from_json(reference),
-        onnx=onnx,
     )
 
 
@@ -166,8 +159,6 @@ def _verified_contents(folder: Path) -> dict[str, bytes]:
         raise _missing(folder / _CHECKSUMS)
     names = {_WEIGHTS, _DESCRIPTION, _CHECKSUMS}
     expected = _read_checksums(folder / _CHECKSUMS)
-    if _ONNX in expected:
-        names.add(_ONNX)
     extra = sorted(path.name for path in folder.iterdir() if path.name not in names)
     if extra:
         raise ArtifactError(

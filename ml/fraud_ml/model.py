@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from fraud_ml.net_tables import NetTables
+
 _ROWS_AT_ONCE = 512  # when scored: what a layer makes of them stays in a core's cache
 
 
@@ -238,6 +240,11 @@ class FraudNet(nn.Module):
         parts = torch.split(x, _ROWS_AT_ONCE)
         logits = self(x) if len(parts) == 1 else torch.cat([self(part) for part in parts])
         return torch.sigmoid(logits)
+
+    def tables(self) -> NetTables:
+        """The net as it is now, for :class:`fraud_ml.fast_net.FastNet`."""
+        weights = {name: tensor.cpu().numpy() for name, tensor in self.state_dict().items()}
+        return NetTables.of(weights, self.categories)
 
 
 def mean_logit(logits: Tensor) -> Tensor:

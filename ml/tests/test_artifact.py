@@ -30,7 +30,6 @@ def artifact():
         reference=fit_reference(
             torch.rand(100, 15).numpy(), torch.rand(100).numpy(), HANDBOOK_SPEC.names
         ),
-        onnx=b"what ONNX Runtime reads",
     )
 
 
@@ -50,7 +49,7 @@ def rewrite_description(folder, **changes):
 
 
 def reseal(folder):
-    names = ("model.json", "model.onnx", "model.safetensors")
+    names = ("model.json", "model.safetensors")
     lines = [f"{hashlib.sha256((folder / n).read_bytes()).hexdigest()}  {n}\n" for n in names]
     (folder / "SHA256SUMS").write_text("".join(lines))
 
@@ -63,7 +62,6 @@ def test_a_loaded_artifact_scores_bit_by_bit_the_same(artifact, folder):
 def test_a_loaded_artifact_says_all_that_was_saved(artifact, folder):
     loaded = load_artifact(folder)
     assert loaded.net.config == artifact.net.config
-    assert loaded.onnx == artifact.onnx
     assert not loaded.net.training
     for name in ("spec", "seed", "metrics", "policy", "lineage", "reference"):
         assert getattr(loaded, name) == getattr(artifact, name)
@@ -98,28 +96,20 @@ def test_the_same_artifact_gives_the_same_bytes(artifact, folder, tmp_path):
         assert path.read_bytes() == (again / path.name).read_bytes()
 
 
-@pytest.mark.parametrize("name", ["model.json", "model.onnx", "model.safetensors", "SHA256SUMS"])
+@pytest.mark.parametrize("name", ["model.json", "model.safetensors", "SHA256SUMS"])
 def test_a_missing_file_is_named(folder, name):
     (folder / name).unlink()
     with pytest.raises(ArtifactError, match=f"{name} is missing"):
         load_artifact(folder)
 
 
-@pytest.mark.parametrize("name", ["model.json", "model.onnx", "model.safetensors"])
+@pytest.mark.parametrize("name", ["model.json", "model.safetensors"])
 def test_a_single_altered_byte_is_noticed(folder, name):
     content = bytearray((folder / name).read_bytes())
     content[-3] ^= 1
     (folder / name).write_bytes(content)
     with pytest.raises(ArtifactError, match=f"{name} was altered"):
         load_artifact(folder)
-
-
-def test_onnx_need_not_be_there_and_none_is_slipped_in(artifact, tmp_path):
-    save_artifact(tmp_path, dataclasses.replace(artifact, onnx=None))
-    assert load_artifact(tmp_path).onnx is None
-    (tmp_path / "model.onnx").write_bytes(b"another")
-    with pytest.raises(ArtifactError, match=r"model\.onnx does not belong"):
-        load_artifact(tmp_path)
 
 
 def test_a_pickle_beside_the_model_is_refused(folder):
@@ -138,8 +128,8 @@ def test_a_pickle_in_place_of_the_weights_is_refused(folder, artifact):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format_version": 1}, "model.json has format version 1, this release reads 4"),
-        ({"format_version": 5}, "model.json has format version 5, this release reads 4"),
+        ({"format_version": 1}, "model.json has format version 1, this release reads 5"),
+        ({"format_version": 6}, "model.json has format version 6, this release reads 5"),
         ({"policy": {"kind": "mood"}}, "policy kind must be one of capacity, cost, got 'mood'"),
         ({"feature_names": ["amount"]}, "feature_names are not the spec's"),
         ({"spec": [{"name": "a", "value": "weather"}]}, "a: value must be one of .* got 'weather'"),

@@ -16,7 +16,6 @@ from fraud_detect.online_state import OnlineState
 from fraud_detect.snapshots import Snapshots
 from fraud_ml import journal_entries
 from fraud_ml.artifact import Artifact, save_artifact
-from fraud_ml.export import to_onnx
 from fraud_ml.feature_spec import DEFAULT_SPEC
 from fraud_ml.journal_entries import Labels
 from fraud_ml.model import FraudNet, ModelConfig
@@ -71,12 +70,12 @@ def simulated(*, n_customers: int, n_days: int, n_coming: int) -> Workload:
 
 
 def published_model(folder: Path) -> StoredModel:
-    """An untrained net of the default size in the model store ``folder``, for ONNX Runtime too."""
+    """An untrained net of the default size in the model store ``folder``."""
     torch.manual_seed(0)
     net = FraudNet(DEFAULT_SPEC.categories, ModelConfig()).eval()
     net.number.per_width.fill_(0.01)  # so that its scores depend on the features
     policy = CapacityPolicy(review_above=0.5, decline_above=0.9)
-    artifact = Artifact(net=net, spec=DEFAULT_SPEC, seed=0, policy=policy, onnx=to_onnx(net))
+    artifact = Artifact(net=net, spec=DEFAULT_SPEC, seed=0, policy=policy)
     return ModelStore(folder).publish("fraud", lambda into: save_artifact(into, artifact))
 
 

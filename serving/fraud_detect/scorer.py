@@ -34,11 +34,11 @@ from fraud_detect.answers import (
 from fraud_detect.arrow_format import ArrowFormat
 from fraud_detect.errors import RequestError
 from fraud_detect.online_state import OnlineState
-from fraud_detect.runtime import score_function
 from fraud_detect.scored_batch import ScoredBatch, Watcher
 from fraud_detect.transactions import Columns, Request, TransactionFormat
 from fraud_ml.artifact import Artifact
 from fraud_ml.attribution import Attributor
+from fraud_ml.fast_net import FastNet
 from fraud_ml.policy import Decision, DecisionPolicy
 from fraud_ml.reasons import Explainer
 from fraud_ml.replica import features_of_nobody
@@ -104,7 +104,7 @@ class Scorer:
         self.model = Model(name, version)
         """Which one answers."""
         self._format = TransactionFormat(artifact.spec)
-        self._score = score_function(artifact, threads=threads)
+        self._score = FastNet(artifact.net.tables(), threads=threads).score
         self._explainer = Explainer(artifact.net, artifact.spec)
         self._attributor = Attributor(artifact.net)
         self._arrow = ArrowFormat(artifact.spec)

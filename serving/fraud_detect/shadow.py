@@ -22,7 +22,6 @@ from data_connector import ConnectorError, ModelStore, load, open_journal
 from data_connector.model_aliases import CHALLENGER
 from fraud_detect.errors import ServingError
 from fraud_detect.online_state import OnlineState
-from fraud_detect.runtime import score_function
 from fraud_detect.scored_batch import ScoredBatch
 from fraud_detect.scorer import decisions_of
 from fraud_detect.shadow_table import COMPARED, MISSED, TABLE, TABLE_OF_MISSED
@@ -30,6 +29,7 @@ from fraud_detect.snapshots import Snapshots
 from fraud_detect.worker_settings import MODEL_NAME, WorkerSettings
 from fraud_ml.artifact import load_artifact
 from fraud_ml.errors import ArtifactError
+from fraud_ml.fast_net import FastNet
 from fraud_ml.feature_spec import FeatureSpec
 
 WAITING = 200
@@ -49,7 +49,7 @@ class _Challenger:
         stored = ModelStore(settings.model_store).get(MODEL_NAME, version)
         artifact = load_artifact(stored.path)
         self.version = version
-        self._score = score_function(artifact)
+        self._score = FastNet(artifact.net.tables()).score
         self._policy = artifact.policy
         self._state: OnlineState | None = None
         if artifact.spec != champion:

@@ -35,7 +35,6 @@ from fraud_detect.transactions import MAX_TRANSACTIONS
 from fraud_detect.worker_settings import MODEL_NAME, WorkerSettings
 from fraud_ml.artifact import Artifact, save_artifact
 from fraud_ml.errors import ArtifactError, DataError
-from fraud_ml.export import to_onnx
 from fraud_ml.feature_spec import DEFAULT_SPEC
 from fraud_ml.features import compute_features, feature_matrix
 from fraud_ml.policy import fit_capacity_policy
@@ -75,9 +74,7 @@ def train_small(simulation: Simulation, models: ModelStore) -> None:
         cards_a_day=CARDS_A_DAY,
         decline_precision=0.95,
     )
-    artifact = Artifact(
-        net=model.net, spec=DEFAULT_SPEC, seed=0, policy=policy, onnx=to_onnx(model.net)
-    )
+    artifact = Artifact(net=model.net, spec=DEFAULT_SPEC, seed=0, policy=policy)
     models.publish(MODEL_NAME, lambda folder: save_artifact(folder, artifact))
 
 

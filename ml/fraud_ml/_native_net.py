@@ -1,0 +1,152 @@
+"""A net in machine code: what `native/net.cc` is compiled to, where it runs on this machine."""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from fraud_ml.net_tables import NetTables
+
+LIBRARY = Path(__file__).parent / "native_net.so"  # of the build; in a plain checkout there is none
+
+_PANEL = 16  # columns of a layer that the library computes together
+
+_Floats = ctypes.POINTER(ctypes.c_float)
+_Integers = ctypes.POINTER(ctypes.c_int32)
+
+_ARRAYS = (
+    "edges",
+    "start",
+    "base",
+    "rise",
+    "codes",
+    "vectors",
+    "first",
+    "first_bias",
+    "hidden",
+    "hidden_bias",
+    "last",
+    "last_bias",
+)
+
+
+class _Net(ctypes.Structure):
+    """`FraudNet` in `native/net.cc`."""
+
+    _fields_ = (
+        *((name, ctypes.c_int32) for name in ("n_features", "n_numbers", "n_categories")),
+        *((name, ctypes.c_int32) for name in ("n_edges", "n_codes", "n_groups", "n_members")),
+        *((name, ctypes.c_int32) for name in ("embedding", "n_hidden", "width")),
+        *((name, ctypes.c_float) for name in ("slope", "offset")),
+        *((name, _Integers) for name in ("number_columns", "category_columns")),
+        *((name, _Floats) for name in _ARRAYS),
+    )
+
+
+@cache
+def library() -> ctypes.CDLL | None:
+    """The library; None where it was not built, or this processor lacks its instructions."""
+    try:
+        found = ctypes.CDLL(str(LIBRARY))
+    except OSError:  # not there, or of another system
+        return None
+    if not found.fraud_net_is_supported():
+        return None
+    found.fraud_net_scratch.restype = ctypes.c_int64
+    found.fraud_net_scratch.argtypes = [ctypes.POINTER(_Net)]
+    found.fraud_net_score.restype = None
+    found.fraud_net_score.argtypes = [
+        ctypes.POINTER(_Net), _Floats, ctypes.c_int64, _Floats, _Floats
+    ]  # fmt: skip
+    return found
+
+
+class NativeNet:
+    """The net of some tables, laid out for the library."""
+
+    def __init__(self, tables: NetTables, functions: ctypes.CDLL) -> None:
+        self._functions = functions
+        self._n_features = tables.n_features
+        self._arrays = _laid_out(tables)
+        self._columns = [
+            np.ascontiguousarray(it, dtype=np.int32)
+            for it in (tables.number_columns, tables.category_columns)
+        ]
+        n_groups, n_in, n_out = tables.first.shape
+        n_members = len(tables.last) // n_groups
+        self._net = _Net(
+            n_features=tables.n_features,
+            n_numbers=len(tables.number_columns),
+            n_categories=len(tables.category_columns),
+            n_edges=tables.edges.shape[1],
+            n_codes=tables.codes.shape[1],
+            n_groups=n_groups,
+            n_members=n_members,
+            embedding=n_in // tables.n_features,
+            n_hidden=len(tables.hidden),
+            width=_whole_panels(n_out // n_members),
+            slope=tables.calibration[0],
+            offset=tables.calibration[1],
+            number_columns=self._columns[0].ctypes.data_as(_Integers),
+            category_columns=self._columns[1].ctypes.data_as(_Integers),
+            **{name: self._arrays[name].ctypes.data_as(_Floats) for name in _ARRAYS},
+        )
+        self._n_scratch = functions.fraud_net_scratch(ctypes.byref(self._net))
+        self._of_thread = threading.local()  # a call leaves the interpreter to other threads
+
+    def score(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Probabilities of fraud, of contiguous features of shape ``(N, F)``: shape ``(N,)``."""
+        scratch = getattr(self._of_thread, "scratch", None)
+        if scratch is None:
+            scratch = self._of_thread.scratch = np.empty(self._n_scratch, dtype=np.float32)
+        scores = np.empty(len(features), dtype=np.float32)
+        self._functions.fraud_net_score(
+            ctypes.byref(self._net),
+            features.ctypes.data_as(_Floats),
+            len(features),
+            scratch.ctypes.data_as(_Floats),
+            scores.ctypes.data_as(_Floats),
+        )
+        return scores
+
+
+def _whole_panels(width: int) -> int:
+    return -(-width // _PANEL) * _PANEL
+
+
+def _laid_out(tables: NetTables) -> dict[str, npt.NDArray[np.float32]]:
+    """The arrays as the library takes them: a member's width filled up with zeros, in panels."""
+    n_groups, n_in, n_out = tables.first.shape
+    n_members = len(tables.last) // n_groups
+    width = n_out // n_members
+    more = (0, _whole_panels(width) - width)
+    first = tables.first.reshape(n_groups, n_in, n_members, width)
+    first_bias = tables.first_bias.reshape(n_groups, n_members, width)
+    changed = {
+        "first": _in_panels(_padded(first, more).reshape(n_groups, n_in, -1)),
+        "first_bias": _padded(first_bias, more),
+        "hidden": _in_panels(_padded(tables.hidden, more, more)),
+        "hidden_bias": _padded(tables.hidden_bias, more),
+        "last": _padded(tables.last, more),
+    }
+    return {
+        name: np.ascontiguousarray(changed.get(name, getattr(tables, name)), dtype=np.float32)
+        for name in _ARRAYS
+    }
+
+
+def _padded(array: npt.NDArray[np.float32], *last: tuple[int, int]) -> npt.NDArray[np.float32]:
+    """``array`` with zeros before and after the last axes."""
+    return np.pad(array, [(0, 0)] * (array.ndim - len(last)) + [*last])
+
+
+def _in_panels(weights: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """``(..., K, N)`` as ``(..., N / 16, K, 16)``."""
+    *before, n_in, n_out = weights.shape
+    by_panel = weights.reshape(*before, n_in, n_out // _PANEL, _PANEL)
+    return np.moveaxis(by_panel, -2, -3)

@@ -1,0 +1,88 @@
+"""`zig_library`: a shared library of C++ sources, compiled by Zig's Clang.
+
+Zig comes as a Python package, so that no machine needs a compiler, and all have the same one. The
+library uses no other, not even C's, so it loads on every Linux of its processor's family.
+"""
+
+_TARGET = {
+    "aarch64": "aarch64-linux-gnu",
+    "x86_64": "x86_64-linux-gnu",
+}
+
+_FLAGS = [
+    "-std=c++20",
+    "-O3",
+    "-ffp-contract=fast",  # fused multiply-adds, wherever there is one
+    "-Wall",
+    "-Wextra",
+    "-Werror",
+    "-fno-sanitize=all",  # Zig's default is to trap undefined behaviour
+    "-fno-stack-protector",  # needs a C library
+    "-fno-exceptions",
+    "-fno-rtti",
+    "-g0",
+    "-fPIC",
+    "-shared",
+    "-ffreestanding",
+    "-nostdlib",
+    "-nostdinc",
+    "-nostdinc++",
+]
+
+def _zig_library_impl(ctx):
+    library = ctx.actions.declare_file(ctx.attr.out)
+    zig = ctx.file._zig
+    cache = library.path + ".cache"
+    arguments = ctx.actions.args()
+    arguments.add("c++")
+    arguments.add("-target", _TARGET[ctx.attr.cpu])
+    arguments.add_all(_FLAGS)
+    arguments.add("-isystem", zig.dirname + "/lib/include")
+    arguments.add("-o", library)
+    arguments.add_all(ctx.files.srcs)
+    ctx.actions.run(
+        outputs = [library],
+        inputs = ctx.files.srcs + ctx.files._headers,
+        executable = zig,
+        arguments = [arguments],
+        env = {"ZIG_GLOBAL_CACHE_DIR": cache, "ZIG_LOCAL_CACHE_DIR": cache},
+        mnemonic = "ZigCompile",
+        progress_message = "Compiling %{output}",
+    )
+    return DefaultInfo(files = depset([library]), runfiles = ctx.runfiles([library]))
+
+_zig_library = rule(
+    implementation = _zig_library_impl,
+    attrs = {
+        "cpu": attr.string(mandatory = True, values = _TARGET.keys()),
+        "out": attr.string(mandatory = True),
+        "srcs": attr.label_list(allow_files = [".cc"], mandatory = True),
+        "_headers": attr.label(default = "@pip_ziglang//:headers"),
+        "_zig": attr.label(
+            allow_single_file = True,
+            cfg = "exec",
+            default = "@pip_ziglang//:site-packages/ziglang/zig",
+        ),
+    },
+)
+
+def zig_library(name, srcs, out, cpu = None, **kwargs):
+    """Declares a shared library.
+
+    Args:
+        name: the target's name.
+        srcs: C++ sources that need no library.
+        out: the file's path in the package.
+        cpu: aarch64 or x86_64; that of the machine that the build is for, unless given.
+        **kwargs: visibility and the like.
+    """
+    _zig_library(
+        name = name,
+        srcs = srcs,
+        out = out,
+        cpu = cpu or select({
+            "@platforms//cpu:aarch64": "aarch64",
+            "@platforms//cpu:x86_64": "x86_64",
+        }),
+        **kwargs
+    )
