@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from fraud_ml.simulator import SimulatorConfig
 
 TRAIN_START = "2018-05-05"  # 7 + 7 + 7 days from here end with the simulation
-QUICK = ("--max-epochs", "4")
+QUICK = ("--max-epochs", "2")
 SMALL = SimulatorConfig(n_customers=800, n_terminals=2_000, n_days=55, radius=8, seed=1)
 
 

@@ -53,7 +53,8 @@ def test_a_killed_training_goes_on_from_its_checkpoint(
     source, state = write(rows), tmp_path / "training.pt"
     numbers = []
     for home, arguments in (("killed", ["--checkpoint", str(state)]), ("whole", [])):
-        command = ["--source", source, "--train-start", TRAIN_START, *arguments]
+        several = ["--max-epochs", "4"]  # time enough to end it after the first
+        command = ["--source", source, "--train-start", TRAIN_START, *several, *arguments]
         environ = {"FRAUD_HOME": str(tmp_path / home)}
         if home == "killed":
             with subprocess.Popen(

@@ -1,7 +1,7 @@
 """`pytest_test`: one pytest file, one target."""
 
 load("@rules_python//python:py_test.bzl", "py_test")
-load("//tools/java:defs.bzl", "JAVA", "JAVA_ENV")
+load("//tools/java:defs.bzl", "JAVA", "SHORT_LIVED_JAVA_ENV")
 
 def pytest_test(name, deps = [], data = [], args = [], env = {}, toolchains = [], java = False, **kwargs):
     """Declares a test for the pytest file `<name>.py`.
@@ -16,12 +16,13 @@ def pytest_test(name, deps = [], data = [], args = [], env = {}, toolchains = []
         args: more arguments for pytest.
         env: environment variables.
         toolchains: make-variable providers that `env` uses.
-        java: whether the test starts a JVM; `JAVA_HOME` then names the repository's own.
+        java: whether the test starts a JVM; `JAVA_HOME` then names the repository's own, and it
+            starts soon rather than becoming fast.
         **kwargs: passed to `py_test`.
     """
     if java:
         data = data + [JAVA]
-        env = env | JAVA_ENV
+        env = env | SHORT_LIVED_JAVA_ENV
         toolchains = toolchains + [JAVA]
     py_test(
         name = name,
