@@ -62,6 +62,8 @@ def checks(name, srcs, deps = [], typed = None):
         args = ["$(rootpaths %s)" % label for label in typed],
         data = typed + ["//:mypy.ini"],
         main = "//tools/lint:mypy_runner.py",
+        # mypy reads them; the runner imports none.
+        tags = ["runtime_deps"],
         deps = deps + ["@pip//mypy"],
     )
     native.test_suite(

@@ -11,6 +11,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from tools.affected.lock import parse_lock
+
 PIN = re.compile(
     r"^(?P<name>[A-Za-z0-9_.-]+)==(?P<version>\S+) \\\n(?P<hashes>(?: +--hash\S+.*\n)+)", re.M
 )
@@ -94,17 +96,40 @@ def test_bazel_installed_what_is_locked(
     }
 
 
-def test_what_packages_need_is_locked_and_nothing_else(
-    chosen: list[Requirement], pins: dict[str, Pin], installed: dict[str, Distribution]
-) -> None:
+@pytest.fixture(scope="module")
+def needed(
+    chosen: list[Requirement], installed: dict[str, Distribution]
+) -> list[tuple[str, Requirement]]:
+    """What is needed, and by whom ("" for us), to whatever distance."""
     reached: dict[str, set[str]] = {}
-    queue = list(chosen)
+    queue = [("", requirement) for requirement in chosen]
+    found = []
     while queue:
-        requirement = queue.pop()
-        assert broken(requirement, pins) is None
+        by, requirement = queue.pop()
+        found.append((by, requirement))
         name = canonicalize_name(requirement.name)
         seen = reached.get(name)
-        if seen is None or not requirement.extras <= seen:
+        if name in installed and (seen is None or not requirement.extras <= seen):
             reached[name] = (seen or set()) | requirement.extras
-            queue += needs(installed[name], reached[name])
-    assert set(reached) == set(pins)
+            queue += [(name, more) for more in needs(installed[name], reached[name])]
+    return found
+
+
+def test_what_packages_need_is_locked_and_nothing_else(
+    pins: dict[str, Pin], needed: list[tuple[str, Requirement]]
+) -> None:
+    assert [problem for _, it in needed if (problem := broken(it, pins))] == []
+    assert {canonicalize_name(it.name) for _, it in needed} == set(pins)
+
+
+def test_the_comments_name_all_who_need_a_package(
+    lock: str, needed: list[tuple[str, Requirement]]
+) -> None:
+    # //tools/ci:affected tells by them what a changed package can change.
+    told = parse_lock(lock).needs
+    untold = [
+        f"{by} needs {it.name}"
+        for by, it in needed
+        if by and canonicalize_name(it.name) not in told.get(by, set())
+    ]
+    assert untold == []

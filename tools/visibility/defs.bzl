@@ -2,6 +2,7 @@
 
 load("@bazel_skylib//lib:unittest.bzl", "analysistest", "asserts")
 load("@rules_python//python:py_library.bzl", "py_library")
+load("//tools:projects.bzl", "forbidden_to")
 
 def _edge_fails_impl(ctx):
     env = analysistest.begin(ctx)
@@ -27,3 +28,11 @@ def forbidden_edge_test(name, to):
         size = "small",
         target_under_test = ":" + name + "_edge",
     )
+
+def forbidden_edge_tests():
+    """Asserts that the calling project depends on no project on which its kind may not build."""
+    for folder, package in forbidden_to(native.package_name()):
+        forbidden_edge_test(
+            name = "may_not_depend_on_" + folder,
+            to = "//{}:{}".format(folder, package),
+        )
