@@ -34,7 +34,7 @@ def root_listing(name, visibility):
 
     # A glob returns no folder that is a package of its own, and may not look into one.
     folders = native.glob(["*"], exclude = files + _NOT_OURS, exclude_directories = 0)
-    packages = native.subpackages(include = ["*"])
+    packages = native.subpackages(include = ["*"], exclude = _NOT_OURS)
     write_file(
         name = name,
         out = "root.json",
