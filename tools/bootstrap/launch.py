@@ -4,7 +4,7 @@ Imports stay at os, sys and zlib, for each further one is paid by every command;
 paths are strings here. What happens once (asking a program for its version,
 installing, assembling) lies in the sibling modules and is imported when it happens.
 """
-# ruff: noqa: PTH100, PTH105, PTH110, PTH112, PTH113, PTH116, PTH117, PTH120, PTH121, PTH123, PTH208, SIM105
+# ruff: noqa: PTH100, PTH103, PTH105, PTH110, PTH112, PTH113, PTH116, PTH117, PTH120, PTH121, PTH123, PTH208, SIM105
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def main(root: str, args: list[str]) -> int:
             from tools.bootstrap.install import install
 
             found = install(root)
-        become(found.command + args)
+        become(found.command + cache_options(args) + args)
     except BazelwError as error:
         sys.stderr.write(f"bazelw: {error}\n")
     except KeyboardInterrupt:
@@ -120,18 +120,29 @@ def debian_command(prefix: str) -> list[str]:
         # The prefix's file empties what the workspace's .bazelrc says; the caller's own value
         # wins over both. In a file, for only Bazel knows where in its arguments an option of
         # a command may stand; and with the value, for `--repo_env=NAME` takes the server's.
-        quoted = index.replace("\\", "\\\\").replace('"', '\\"')
-        line = f'common "--repo_env=PIP_EXTRA_INDEX_URL={quoted}"'
-        command.append(f"--bazelrc={kept_rc(line)}")
+        command.append(f"--bazelrc={kept_rc(f'--repo_env=PIP_EXTRA_INDEX_URL={index}')}")
     return command
 
 
-def kept_rc(line: str) -> str:
-    """The path of a bazelrc, kept in the cache, that holds `line`."""
+def cache_options(args: list[str]) -> list[str]:
+    """What goes before the user's arguments where FRAUD_CACHE_URL names the shared cache."""
+    url = os.environ.get("FRAUD_CACHE_URL", "").strip()
+    if not url or args == ["--version"]:  # which Bazel answers only where it stands alone
+        return []
+    if not url.startswith(("http://", "https://")):
+        raise BazelwError(f"FRAUD_CACHE_URL={url} is no http:// or https:// address")
+    return [f"--bazelrc={kept_rc(f'--remote_cache={url}')}"]
+
+
+def kept_rc(option: str) -> str:
+    """The path of a bazelrc, kept in the cache, that gives `option` to every command."""
+    quoted = option.replace("\\", "\\\\").replace('"', '\\"')
+    line = f'common "{quoted}"'
     path = f"{cache_folder()}/{zlib.crc32(line.encode()):08x}.bazelrc"
     if not os.path.exists(path):
         aside = f"{path}.{os.getpid()}"
         try:
+            os.makedirs(cache_folder(), exist_ok=True)
             with open(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as rc:
                 rc.write(f"{line}\n")  # may hold a password
             os.replace(aside, path)

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -41,6 +42,28 @@ def test_fraud_bazel_wins_over_all_else(world: World) -> None:
     world.bazel()
     mine = world.bazel("mine", version="6.0.0")
     assert world.run("build", FRAUD_BAZEL=str(mine)).stdout == f"{mine}\n<build>\n"
+
+
+def test_the_cache_that_the_environment_names_is_used(world: World) -> None:
+    bazel = world.bazel()
+    url = "http://cache.example:8980"
+    path, option, command = world.run("build", FRAUD_CACHE_URL=url).stdout.splitlines()
+    assert (path, command) == (str(bazel), "<build>")
+    rc = Path(option.strip("<>").removeprefix("--bazelrc="))
+    assert rc.read_text() == f'common "--remote_cache={url}"\n'
+
+
+def test_a_cache_does_not_keep_bazel_from_telling_its_version(world: World) -> None:
+    world.bazel()
+    done = world.run("--version", FRAUD_CACHE_URL="http://cache.example:8980")
+    assert done.stdout == f"bazel {world.version}\n"
+
+
+def test_a_cache_that_is_no_address_is_an_error(world: World) -> None:
+    world.bazel()
+    done = world.run("build", FRAUD_CACHE_URL="cache.example:8980")
+    assert done.returncode == 1
+    assert "FRAUD_CACHE_URL=cache.example:8980 is no http:// or https:// address" in done.stderr
 
 
 @pytest.mark.parametrize("named", ["/nowhere/bazel", "."])
