@@ -14,6 +14,7 @@ from fraud_ml.metrics import (
     cards_by_day,
     precision_recall_curve,
     roc_auc,
+    threshold_steps,
 )
 
 # Few distinct scores, so that most examples have ties.
@@ -98,6 +99,7 @@ def test_cards_by_day_add_up_to_the_capacity(payments, k):
     assume(is_fraud.any())
     by_day = cards_by_day(day, customer, is_fraud, score, k)
     assert by_day.day.tolist() == sorted(set(day.tolist()))
+    assert by_day.reviewed.dtype == by_day.found.dtype == np.int64
     result = at_card_capacity(day, customer, is_fraud, score, k)
     assert (by_day.reviewed.sum(), by_day.found.sum()) == (result.reviewed, result.found)
     first = day == by_day.day[0]
@@ -127,6 +129,35 @@ def test_capacity_for_all_has_full_recall_and_the_fraud_rate_as_precision():
     assert (result.recall, result.precision) == (1.0, 0.25)
 
 
+def test_unless_told_otherwise_a_hundred_are_looked_at_a_day():
+    n = 102
+    day, customer, is_fraud = np.zeros(n, dtype=int), np.arange(n), np.arange(n) % 2 == 0
+    score = np.linspace(1, 0, n)
+    assert at_transaction_capacity(day, is_fraud, score).reviewed == 100
+    assert at_card_capacity(day, customer, is_fraud, score).reviewed == 100
+    assert cards_by_day(day, customer, is_fraud, score).reviewed.tolist() == [100]
+    assert card_precision_at_k(day, customer, is_fraud, score) == 0.5
+
+
+def test_rows_of_equal_score_stand_in_their_own_order():
+    score = np.tile([0.2, 0.9], 500)
+    steps = threshold_steps(score > 0.5, score)
+    assert steps.order.tolist() == [*range(1, 1000, 2), *range(0, 1000, 2)]
+    assert steps.threshold.tolist() == [0.9, 0.2]
+    assert (steps.flagged.tolist(), steps.found.tolist()) == ([500, 1000], [500, 500])
+
+
+def test_of_cards_with_equal_scores_the_lower_customers_are_looked_at():
+    n = 1000
+    customer = np.random.default_rng(0).permutation(n)
+    score = np.where(customer % 2 == 0, 0.9, 0.2)
+    is_fraud = (customer % 2 == 0) & (customer < 600)  # 300 of the 500 that score high
+    day = np.zeros(n, dtype=int)
+    assert at_card_capacity(day, customer, is_fraud, score, k=300).found == 300
+    late = (customer % 2 == 0) & (customer >= 600)
+    assert at_card_capacity(day, customer, late, score, k=300).found == 0
+
+
 def test_a_detected_card_leaves_and_makes_room_on_later_days():
     day = np.array([0, 0, 1, 1])
     customer = np.array(["ann", "bob", "ann", "bob"])
@@ -151,7 +182,7 @@ def test_what_cannot_be_measured_is_refused(metric, is_fraud, score, message):
 
 
 def test_auc_without_any_honest_payment_is_refused():
-    with pytest.raises(ValueError, match="payments that are no fraud"):
+    with pytest.raises(ValueError, match="^roc_auc needs payments that are no fraud, got none$"):
         roc_auc(np.array([True]), np.array([0.5]))
 
 

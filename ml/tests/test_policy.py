@@ -1,4 +1,5 @@
 import json
+import math
 
 import numpy as np
 import pytest
@@ -104,6 +105,44 @@ def test_the_cost_policy_keeps_to_its_capacity(payments, cards_a_day, review_cos
     assert policy.review_price >= review_cost
 
 
+def plain_price(day, customer, worth, cards_a_day):
+    """What the first card is worth that finds no room, looked at in the order of their worth."""
+    best = {}
+    for d, c, w in zip(day, customer, worth, strict=True):
+        best[d, c] = max(best.get((d, c), 0.0), w)
+    room = cards_a_day * len(set(day))
+    return sorted(best.values(), reverse=True)[room] if len(best) > room else 0.0
+
+
+@given(PAYMENTS, st.integers(1, 4))
+def test_the_price_is_what_the_first_card_without_room_is_worth(payments, cards_a_day):
+    day, customer, _, score, amount = columns(payments)
+    costs = {"review_cost": 0.0, "wrong_decline_cost": 1e9}
+    policy = fit_cost_policy(day, customer, score, amount, cards_a_day=cards_a_day, **costs)
+    worth = np.minimum(score * amount, (1 - score) * 1e9)
+    assert policy.review_price == plain_price(day, customer, worth, cards_a_day)
+
+
+@pytest.mark.parametrize("cards_a_day", [1, 7, 399, 400, 401])
+def test_the_price_of_many_cards_is_exact(cards_a_day):
+    rng = np.random.default_rng(0)
+    day, customer = np.repeat(np.arange(5), 400), np.tile(np.arange(400), 5)
+    score, amount = rng.random(2000), rng.uniform(1, 200, 2000)
+    costs = {"review_cost": 0.0, "wrong_decline_cost": 500.0}
+    policy = fit_cost_policy(day, customer, score, amount, cards_a_day=cards_a_day, **costs)
+    worth = np.minimum(score * amount, (1 - score) * 500.0)
+    assert policy.review_price == plain_price(day, customer, worth, cards_a_day)
+
+
+def test_a_card_of_one_day_is_no_other_card_of_another():
+    # Four days and two cards: eight reviews, of which four have room.
+    day, customer = np.repeat(np.arange(4), 2), np.tile(np.arange(2), 4)
+    score, amount = np.full(8, 0.5), np.arange(1.0, 9.0)
+    costs = {"review_cost": 0.0, "wrong_decline_cost": 1e9}
+    policy = fit_cost_policy(day, customer, score, amount, cards_a_day=1, **costs)
+    assert policy.review_price == 2.0
+
+
 def test_capacity_is_used_to_the_full_where_scores_differ():
     rng = np.random.default_rng(0)
     day, customer = np.repeat(np.arange(5), 100), np.tile(np.arange(100), 5)
@@ -121,10 +160,37 @@ def test_capacity_is_used_to_the_full_where_scores_differ():
     assert fit_cost_policy(day, customer, score, amount, **costs).review_price == 1.0
 
 
+@pytest.mark.parametrize(
+    ("is_fraud", "precision", "decline_above"),
+    [
+        ([True, False, False, False], 1.0, 0.8),  # all that is declined is fraud
+        ([True, False, False, False], 0.5, 0.4),  # one of two is just enough
+        ([True, True, True, False], 0.75, 0.0),  # as three of all four are
+        ([False, True, False, False], 0.9, 1.0),  # nowhere: nothing is declined
+    ],
+)
+def test_it_declines_from_the_lowest_score_that_is_precise_enough(
+    is_fraud, precision, decline_above
+):
+    one, score = np.arange(4), np.array([0.9, 0.8, 0.4, 0.1])
+    policy = fit_capacity_policy(
+        one, one, np.array(is_fraud), score, cards_a_day=1, decline_precision=precision
+    )
+    assert policy.decline_above == decline_above
+
+
 def test_a_large_amount_is_reviewed_where_a_small_one_is_approved():
     policy = CostPolicy(review_price=5, wrong_decline_cost=50)
     decision = policy.decide(np.array([0.05, 0.05, 0.95]), np.array([20.0, 200.0, 200.0]))
     assert decision.tolist() == [Decision.APPROVE, Decision.REVIEW, Decision.DECLINE]
+
+
+def test_of_equal_costs_approve_comes_first_then_decline():
+    score, amount = np.array([0.5, 0.5, 0.25]), np.array([10.0, 20.0, 80.0])
+    # Approving costs 5, 10, 20 and declining 5, 5, 7.5.
+    policy = CostPolicy(review_price=5, wrong_decline_cost=10)
+    expected = [Decision.APPROVE, Decision.DECLINE, Decision.REVIEW]
+    assert policy.decide(score, amount).tolist() == expected
 
 
 @pytest.mark.parametrize(
@@ -153,7 +219,9 @@ def test_what_cannot_be_decided_is_refused(policy, score, amount, message):
         ({"kind": "cost", "review_price": 1}, r"has \['review_price', 'wrong_decline_cost'\]"),
         ({"kind": "capacity", "review_above": 0.5, "decline_above": "1"}, "must be a number"),
         ({"kind": "capacity", "review_above": 0.5, "decline_above": 0.4}, "review_above <="),
+        ({"kind": "capacity", "review_above": 0.5, "decline_above": 1.1}, "^thresholds must be 0"),
         ({"kind": "cost", "review_price": -1, "wrong_decline_cost": 1}, "at least 0, got -1"),
+        ({"kind": "cost", "review_price": 1, "wrong_decline_cost": math.inf}, "got inf"),
     ],
 )
 def test_json_that_describes_no_policy_is_refused(value, message):
@@ -165,7 +233,11 @@ def test_fitting_refuses_what_means_nothing():
     one, yes, score = np.array([0]), np.array([True]), np.array([0.5])
     with pytest.raises(ValueError, match="cards_a_day must be at least 1"):
         fit_capacity_policy(one, one, yes, score, cards_a_day=0)
-    with pytest.raises(ValueError, match=r"decline_precision must be in \(0, 1\]"):
-        fit_capacity_policy(one, one, yes, score, cards_a_day=1, decline_precision=0)
+    for precision in (0, 1.1):
+        with pytest.raises(ValueError, match=r"decline_precision must be in \(0, 1\]"):
+            fit_capacity_policy(one, one, yes, score, cards_a_day=1, decline_precision=precision)
+    none = np.array([])
+    with pytest.raises(ValueError, match="0 days, 0 customers, 0 scores"):
+        fit_cost_policy(none, none, none, none, review_cost=1, wrong_decline_cost=1, cards_a_day=1)
     with pytest.raises(ValueError, match="2 days, 1 customers, 1 scores"):
         fit_capacity_policy(np.array([0, 1]), one, yes, score, cards_a_day=1)

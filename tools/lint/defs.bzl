@@ -1,6 +1,7 @@
 """Lint, format and types as tests: `checks(name = "checks", ...)` once a project."""
 
 load("@rules_python//python:py_test.bzl", "py_test")
+load("//tools/buildifier:defs.bzl", "buildifier_tests")
 
 _SCRIPT = """\
 #!/bin/sh
@@ -34,11 +35,15 @@ _ruff_test = rule(
 )
 
 def checks(name, srcs, deps = [], typed = None):
-    """Declares `lint`, `format` and `types` for a project, and `name`, the suite of them.
+    """Declares a project's checks, and `name`, the suite of them.
+
+    They are `lint`, `format` and `types` of its Python files, `build_lint` and `build_format` of its
+    BUILD files. What they look at is the filegroups `checked` and `checked_types`, of which
+    //tools/tree sees that no file is left out.
 
     Args:
         name: the suite's name.
-        srcs: every Python file of the project, tests included.
+        srcs: every Python and BUILD file of the project, tests included.
         deps: what the typed files import.
         typed: the files that mypy checks; all of `srcs` unless given.
     """
@@ -66,7 +71,17 @@ def checks(name, srcs, deps = [], typed = None):
         tags = ["runtime_deps"],
         deps = deps + ["@pip//mypy"],
     )
+    buildifier_tests(
+        name = "build",
+        srcs = srcs,
+    )
+    for group, files in [("checked", srcs), ("checked_types", typed)]:
+        native.filegroup(
+            name = group,
+            srcs = files,
+            visibility = ["//tools:__subpackages__"],
+        )
     native.test_suite(
         name = name,
-        tests = [":lint", ":format", ":types"],
+        tests = [":lint", ":format", ":types", ":build_lint", ":build_format"],
     )

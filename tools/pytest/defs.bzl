@@ -28,6 +28,7 @@ def pytest_test(name, deps = [], data = [], args = [], env = {}, toolchains = []
         name = name,
         srcs = [
             name + ".py",
+            "//tools/pytest:measured.py",
             "//tools/pytest:runner.py",
         ],
         main = "//tools/pytest:runner.py",
@@ -35,6 +36,6 @@ def pytest_test(name, deps = [], data = [], args = [], env = {}, toolchains = []
         data = data + ["//tools/pytest:pytest.ini"],
         env = env,
         toolchains = toolchains,
-        deps = deps + ["@pip//pytest"],
+        deps = deps + ["@pip//coverage", "@pip//pytest"],
         **kwargs
     )

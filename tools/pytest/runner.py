@@ -1,7 +1,8 @@
 """Runs one pytest file as a Bazel test: `pytest_test` makes this its main file.
 
 What Bazel says through the environment becomes options of pytest: the report goes where Bazel
-looks for it, temporary folders where Bazel clears them, and `--test_filter` selects tests.
+looks for it, temporary folders where Bazel clears them, and `--test_filter` selects tests. Under
+`bazel coverage` the lines that ran are measured.
 """
 
 import os
@@ -9,6 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from tools.pytest.measured import measured
 
 
 def options() -> list[str]:
@@ -33,7 +36,8 @@ def main() -> int:
     # Files that tests leave in the home folder land in the test's own.
     if folder := os.environ.get("TEST_TMPDIR"):
         os.environ["HOME"] = folder
-    return pytest.main([*options(), *sys.argv[1:]])
+    with measured():
+        return pytest.main([*options(), *sys.argv[1:]])
 
 
 if __name__ == "__main__":

@@ -4,7 +4,9 @@
     ./bazelw run //:requirements.update -- --upgrade          the newest of everything
     ./bazelw run //:requirements.update -- -P numpy           the newest numpy
 
-Packages come from where the user's pip is configured to look.
+Packages come from where the user's pip is configured to look. What changed is listed at the end:
+from which version to which, who wants it, and with a "!" where the first number of the version
+changed.
 """
 
 import os
@@ -14,6 +16,10 @@ import subprocess
 import sys
 from pathlib import Path
 from urllib.parse import urlsplit
+
+from tools.requirements.lock import Pin, differences, read_lock
+
+LOCK = "requirements_lock.txt"
 
 
 def extra_index(workspace: Path) -> list[str]:
@@ -37,12 +43,33 @@ def main() -> int:
         *(sys.executable, "-m", "piptools", "compile", "--quiet"),
         *("--generate-hashes", "--allow-unsafe", "--strip-extras"),
         *("--no-emit-index-url", "--no-emit-find-links", "--no-emit-trusted-host"),
-        *("--output-file", "requirements_lock.txt", "requirements.in"),
+        *("--output-file", LOCK, "requirements.in"),
         *extra_index(workspace),
         *sys.argv[1:],
     ]
     environment = os.environ | {"CUSTOM_COMPILE_COMMAND": "./bazelw run //:requirements.update"}
-    return subprocess.run(command, cwd=workspace, env=environment, check=False).returncode
+    before = locked(workspace)
+    status = subprocess.run(command, cwd=workspace, env=environment, check=False).returncode
+    if status == 0:
+        sys.stdout.write(report(before, locked(workspace)))
+    return status
+
+
+def locked(workspace: Path) -> dict[str, Pin]:
+    """The packages of the workspace's lock; none where there is no lock yet."""
+    lock = workspace / LOCK
+    return read_lock(lock.read_text(encoding="utf-8")) if lock.exists() else {}
+
+
+def report(before: dict[str, Pin], after: dict[str, Pin]) -> str:
+    """What an update changed, for the one who reviews it."""
+    lines = list(differences(before, after))
+    if not lines:
+        return f"{LOCK}: {len(after)} packages, as before\n"
+    jumps = sum(line.startswith("!") for line in lines)
+    warning = f", {jumps} of them in the first number (!)" if jumps else ""
+    summary = f"{LOCK}: {len(after)} packages, {len(lines)} changes{warning}"
+    return "\n".join([summary, *lines, ""])
 
 
 if __name__ == "__main__":

@@ -1,0 +1,33 @@
+"""What the documents of this repository name is there."""
+
+from pathlib import Path
+
+import pytest
+
+from tools.docs.check import Tree, problems
+from tools.tree.listed import listed
+
+
+@pytest.fixture(scope="module")
+def tree() -> Tree:
+    files = listed(Path("tools/tree/files.txt"))
+    return Tree(
+        files=frozenset(files),
+        documents=_texts([path for path in files if path.endswith(".md")]),
+        build_files=_texts([path for path in files if path.endswith("BUILD.bazel")]),
+        bazelrc=Path(".bazelrc").read_text(encoding="utf-8"),
+    )
+
+
+def _texts(paths: list[str]) -> dict[str, str]:
+    # One that is missing here is one that this test's target has to name.
+    return {path: Path(path).read_text(encoding="utf-8") for path in paths}
+
+
+def test_every_link_heading_target_command_and_path_is_there(tree: Tree) -> None:
+    assert "\n".join(problems(tree)) == ""
+
+
+def test_the_documents_and_build_files_were_read(tree: Tree) -> None:
+    assert {"README.md", "ml/README.md", "serving/production/README.md"} <= set(tree.documents)
+    assert len(tree.build_files) > 30
