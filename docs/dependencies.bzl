@@ -4,17 +4,17 @@ That is what `bazel query --output=graph` writes too. But a query in a rule foll
 the launcher of Bazel's programs, of which Debian's Bazel has no source.
 """
 
-_Edges = provider("What a target and those below it depend on.", fields = ["edges"])
+DependenciesInfo = provider("What a target and those below it depend on.", fields = ["edges"])
 
 def _edges_impl(target, ctx):
     own = []
     below = []
     for dep in getattr(ctx.rule.attr, "deps", []):
-        if _Edges in dep:
-            below.append(dep[_Edges].edges)
+        if DependenciesInfo in dep:
+            below.append(dep[DependenciesInfo].edges)
         if not dep.label.workspace_name:
             own.append("  \"{}\" -> \"{}\"\n".format(_name(target.label), _name(dep.label)))
-    return [_Edges(edges = depset(own, transitive = below))]
+    return [DependenciesInfo(edges = depset(own, transitive = below))]
 
 def _name(label):
     return "//{}:{}".format(label.package, label.name)
@@ -26,7 +26,7 @@ _edges = aspect(
 
 def _dependencies_impl(ctx):
     graph = ctx.actions.declare_file(ctx.attr.name + ".dot")
-    edges = depset(transitive = [it[_Edges].edges for it in ctx.attr.targets])
+    edges = depset(transitive = [it[DependenciesInfo].edges for it in ctx.attr.targets])
     ctx.actions.write(graph, "digraph dependencies {\n" + "".join(edges.to_list()) + "}\n")
     return DefaultInfo(files = depset([graph]))
 
