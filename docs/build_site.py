@@ -12,7 +12,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from dependency_picture import draw, project_edges
 from mkdocs.commands.build import build
 from mkdocs.config import load_config
 
@@ -28,13 +27,12 @@ PACKAGES = {
 _ROLE = re.compile(r":(?:class|data|func|meth|mod|attr|exc):`~?([^`]+)`")  # of reStructuredText
 
 
-def build_site(sources: Sequence[Path], graph: Path, output: Path) -> None:
+def build_site(sources: Sequence[Path], output: Path) -> None:
     """Writes the site into the folder ``output``; a link that leads nowhere is an error.
 
     Args:
         sources: the files that it is made from, relative to the tree's root: Markdown, what that
             links to, packages, and the file of settings.
-        graph: which target depends on which, in Graphviz's language.
         output: becomes the site.
 
     Raises:
@@ -47,7 +45,6 @@ def build_site(sources: Sequence[Path], graph: Path, output: Path) -> None:
                 _write(code / source, _ROLE.sub(r"`\1`", source.read_text()))
             elif source.suffix != ".yml":
                 _write(pages / source, source.read_text())
-        _write(pages / "docs/dependencies.svg", draw(project_edges(graph.read_text())))
         reference = {project: _reference(pages, code, project) for project in PACKAGES}
         (settings,) = [it for it in sources if it.suffix == ".yml"]
         shutil.copyfile(settings, Path(folder) / "mkdocs.yml")
@@ -111,16 +108,15 @@ def _sources(lists: Iterable[Path]) -> list[Path]:
 
 
 def main() -> None:
-    """`build_site OUTPUT GRAPH LIST`, from the tree's root; a line of the list is a file."""
+    """`build_site OUTPUT LIST`, from the tree's root; a line of the list is a file."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("output", type=Path)
-    parser.add_argument("graph", type=Path)
     parser.add_argument("list", type=Path)
     given = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     os.environ.setdefault("HOME", tempfile.gettempdir())  # libraries look for settings there
     shutil.rmtree(given.output, ignore_errors=True)
-    build_site(_sources([given.list]), given.graph, given.output.absolute())
+    build_site(_sources([given.list]), given.output.absolute())
 
 
 if __name__ == "__main__":

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Mapping
+import sys
+from collections.abc import Collection
+from pathlib import Path
 
 Edge = tuple[str, str]
 """A project, and one that it depends on."""
@@ -15,17 +16,16 @@ _EDGE = re.compile(r'^\s*"//([\w-]+)[/:][^"]*" -> "//([\w-]+)[/:][^"]*"', re.MUL
 _WIDTH, _HEIGHT, _BOX = 720, 120, (170, 52)
 
 
-def project_edges(graph: str) -> dict[Edge, int]:
-    """How many dependencies between targets each edge between projects stands for.
+def project_edges(graph: str) -> list[Edge]:
+    """The edges between projects, sorted.
 
     Args:
         graph: Graphviz's language, as Bazel writes it.
     """
-    edges = Counter(edge for edge in _EDGE.findall(graph) if edge[0] != edge[1])
-    return dict(sorted(edges.items()))
+    return sorted({edge for edge in _EDGE.findall(graph) if edge[0] != edge[1]})
 
 
-def levels(edges: Mapping[Edge, int]) -> list[list[str]]:
+def levels(edges: Collection[Edge]) -> list[list[str]]:
     """Projects, those first that depend on none, and each below all that it depends on.
 
     Raises:
@@ -42,7 +42,7 @@ def levels(edges: Mapping[Edge, int]) -> list[list[str]]:
     return found
 
 
-def draw(edges: Mapping[Edge, int]) -> str:
+def draw(edges: Collection[Edge]) -> str:
     """The picture, as SVG, readable on light and on dark."""
     rows = levels(edges)
     place = {
@@ -52,8 +52,8 @@ def draw(edges: Mapping[Edge, int]) -> str:
     }
     level_of = {project: level for level, row in enumerate(rows) for project in row}
     parts = [
-        _arrow(place[above], place[below], number, around=level_of[below] - level_of[above] > 1)
-        for (below, above), number in edges.items()
+        _arrow(place[above], place[below], around=level_of[below] - level_of[above] > 1)
+        for below, above in edges
     ]
     parts += [_box(project, *where) for project, where in place.items()]
     return (
@@ -75,21 +75,17 @@ def _box(project: str, x: float, y: float) -> str:
     )
 
 
-def _arrow(
-    start: tuple[float, float], end: tuple[float, float], number: int, *, around: bool
-) -> str:
+def _arrow(start: tuple[float, float], end: tuple[float, float], *, around: bool) -> str:
     """From one box down to another, ``around`` those of the levels between."""
     (x, y), (to_x, to_y) = start, end
     y, to_y = y + _BOX[1] / 2, to_y - _BOX[1] / 2
     side = 0 if x < _WIDTH / 2 else _WIDTH
     bend = (side, to_y) if around else ((x + to_x) / 2, (y + to_y) / 2)
-    share = 0.35  # of the way, where the number is
-    near = [
-        (1 - share) ** 2 * a + 2 * share * (1 - share) * b + share**2 * c
-        for a, b, c in zip((x, y), bend, (to_x, to_y), strict=True)
-    ]
     return (
         f'<path d="M{x:g} {y:g}Q{bend[0]:g} {bend[1]:g} {to_x:g} {to_y:g}" fill="none"'
         ' stroke="#7a86b8" stroke-width="2" marker-end="url(#head)"/>'
-        f'<text x="{near[0] + 6:g}" y="{near[1]:g}" font-size="12" fill="#7a86b8">{number}</text>'
     )
+
+
+if __name__ == "__main__":  # GRAPH PICTURE
+    Path(sys.argv[2]).write_text(draw(project_edges(Path(sys.argv[1]).read_text())))

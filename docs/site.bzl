@@ -6,9 +6,9 @@ def _site_impl(ctx):
     ctx.actions.write(sources, "".join([it.path + "\n" for it in ctx.files.srcs if it.is_source]))
     ctx.actions.run(
         outputs = [output],
-        inputs = ctx.files.srcs + [sources, ctx.file.graph],
+        inputs = ctx.files.srcs + [sources],
         executable = ctx.executable.builder,
-        arguments = [output.path, ctx.file.graph.path, sources.path],
+        arguments = [output.path, sources.path],
         mnemonic = "BuildSite",
         progress_message = "Building the site",
     )
@@ -19,7 +19,6 @@ site = rule(
     doc = "What `builder` makes of `srcs`, which lie where they lie in the tree.",
     attrs = {
         "builder": attr.label(executable = True, cfg = "exec", mandatory = True),
-        "graph": attr.label(allow_single_file = True, mandatory = True),
         "srcs": attr.label_list(allow_files = True, mandatory = True),
     },
 )

@@ -15,7 +15,7 @@ def tree() -> Tree:
         files=frozenset(files),
         documents=_texts([path for path in files if path.endswith(".md")]),
         build_files=_texts([path for path in files if path.endswith("BUILD.bazel")]),
-        bazelrc=Path(".bazelrc").read_text(encoding="utf-8"),
+        bazelrc="".join(_texts([".bazelrc", "tools/cache/cache.bazelrc"]).values()),
     )
 
 
