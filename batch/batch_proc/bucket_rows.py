@@ -1,8 +1,8 @@
 """The rows of a bucket on their way from stage to stage: checked once, then with more features.
 
-Spark tells columns apart by names in which dots and backticks mean something, so between stages
-all have names of ours: ``c0``, ``c1``, ... for the transactions' columns, ``f0``, ``f1``, ... for
-features, and those of :class:`Labels` for what is known of them.
+A feature may be called as a column is, so between stages all have names of ours: ``c0``, ``c1``,
+... for the transactions' columns, ``f0``, ``f1``, ... for features, and those of :class:`Labels`
+for what is known of them.
 """
 
 from __future__ import annotations
@@ -28,6 +28,9 @@ from fraud_ml.transactions import (
     normalise_transactions,
     transaction_columns,
 )
+
+Span = tuple[int | None, int | None]
+"""Of times in microseconds, from the first until before the second; None: without end."""
 
 IS_FRAUD, LABELLED_AT, LABELS = "is_fraud", "labelled_at", "labels"
 
@@ -68,31 +71,72 @@ class Layout:
         """The rows of ``raw``, sorted by time and id, with our types and what is known of them.
 
         Args:
-            raw: as it came from the source, with the names between stages; at least one row.
+            raw: as it came from the source, under our names; at least one row.
 
         Raises:
             DataError: the rows are no transactions, or the labels not theirs.
         """
-        ours = raw.select(list(self.column.values())).rename_columns(list(self.column))
-        for name in (IS_FRAUD, LABELLED_AT):
-            if name in raw.column_names:
-                ours = ours.append_column(name, raw.column(name))
-        transactions = normalise_transactions(ours, self.spec, source_names=self.source_names)
+        transactions = normalise_transactions(raw, self.spec, source_names=self.source_names)
         rows = self.to_stored(transactions)
         if self.labels is Labels.ROW:
             labels = normalise_labels(
-                ours,
+                raw,
                 transactions,
                 label_delay=self.label_delay,
                 source_names=self.source_names,
             )
             rows = rows.append_column(IS_FRAUD, labels.column("is_fraud"))
             rows = rows.append_column(LABELLED_AT, labels.column("labelled_at"))
-        if self.labels is Labels.LIST:
-            ids = ours.column("transaction_id")
-            newest, lists = self._listed(ids, raw.column(LABELS).combine_chunks(), transactions)
-            rows = rows.append_column(IS_FRAUD, newest).append_column(LABELS, lists)
         return rows
+
+    def in_order(self, rows: pa.Table) -> pa.Table:
+        """``rows`` sorted by time and id; fast where they consist of sorted runs."""
+        rows = rows.combine_chunks()
+        times = rows.column(self.column["timestamp"]).cast(pa.int64()).to_numpy()
+        order = np.argsort(times, kind="stable")
+        same = np.diff(times[order]) == 0
+        tied = np.flatnonzero(np.append(same, False) | np.append(False, same)[: len(order)])
+        if len(tied):
+            of = order[tied]
+            ids = rows.column(self.column["transaction_id"]).take(of)
+            keys = [("time", "ascending"), ("id", "ascending")]
+            by_id = pc.sort_indices(pa.table({"time": times[of], "id": ids}), sort_keys=keys)
+            order[tied] = of[by_id.to_numpy()]
+        return rows.take(order)
+
+    def with_label_table(self, rows: pa.Table, labels: pa.Table | None) -> pa.Table:
+        """``rows`` with all that a table of labels says of them.
+
+        Args:
+            rows: checked.
+            labels: ``transaction_id``, ``is_fraud`` and, perhaps, ``labelled_at``, as they came
+                from their source, in any order, also of other transactions; None: there are none.
+
+        Raises:
+            DataError: the labels are none.
+        """
+        kind = label_schema(transaction_id=rows.column(self.column["transaction_id"]).type)
+        if labels is None:
+            labels = kind.empty_table()
+        transactions = self.transactions(rows)
+        ids = labels.column("transaction_id").cast(kind.field("transaction_id").type)
+        labels = labels.set_column(0, "transaction_id", ids)
+        found = pc.index_in(ids, value_set=transactions.column("transaction_id"))
+        known = np.flatnonzero(found.is_valid().to_numpy())
+        row = found.take(known).to_numpy().astype(np.int64)
+        order = np.argsort(row, kind="stable")
+        row, known = row[order], known[order]
+        number = np.arange(len(row)) - np.searchsorted(row, row)
+        parts = []
+        for one in range(int(number.max(initial=-1)) + 1):
+            of, at = row[number == one], known[number == one]
+            there = normalise_labels(
+                labels.take(at), transactions.take(of), label_delay=self.label_delay
+            )
+            says = np.flatnonzero(there.column(IS_FRAUD).is_valid().to_numpy())
+            parts.append((of[says], there.take(says)))
+        newest, lists = _by_row(parts, rows.num_rows)
+        return rows.append_column(IS_FRAUD, newest).append_column(LABELS, lists)
 
     def to_stored(self, transactions: pa.Table) -> pa.Table:
         """Transactions under their names between stages."""
@@ -146,47 +190,39 @@ class Layout:
             [ids.take(of), flat.field(IS_FRAUD), flat.field(LABELLED_AT)], schema=schema
         )
 
-    def _listed(
-        self, ids: pa.ChunkedArray, lists: pa.Array, transactions: pa.Table
-    ) -> tuple[pa.Array, pa.Array]:
-        """Of each transaction its newest label, and all of them, by time."""
-        lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False)
-        row, is_fraud, labelled_at = [], [], []
-        for number in range(int(lengths.max(initial=0))):
-            have = np.flatnonzero(lengths > number)
-            one = pc.list_element(lists.take(have), number)
-            table = pa.table(
-                {
-                    "transaction_id": ids.take(have),
-                    IS_FRAUD: one.field(IS_FRAUD),
-                    LABELLED_AT: one.field(LABELLED_AT),
-                }
-            )
-            labels = normalise_labels(table, transactions, label_delay=self.label_delay)
-            known = np.flatnonzero(labels.column(IS_FRAUD).is_valid().to_numpy())
-            row.append(known)
-            is_fraud.append(labels.column(IS_FRAUD).take(known).to_numpy())
-            labelled_at.append(labels.column(LABELLED_AT).take(known).cast(pa.int64()).to_numpy())
-        return _by_row(row, is_fraud, labelled_at, transactions.num_rows)
+
+def within(rows: pa.Table, column: str, span: Span) -> pa.Table:
+    """Those of ``rows``, sorted by the times in a column, that lie in ``span``."""
+    if span == (None, None):
+        return rows
+    times = rows.column(column).cast(pa.int64()).to_numpy()
+    start, stop = (
+        default if end is None else int(np.searchsorted(times, end))
+        for end, default in zip(span, (0, len(times)), strict=True)
+    )
+    return rows.slice(start, max(stop - start, 0))
 
 
 def _by_row(
-    rows: list[npt.NDArray[np.int64]],
-    is_fraud: list[npt.NDArray[np.bool_]],
-    labelled_at: list[npt.NDArray[np.int64]],
-    n_rows: int,
+    labels: list[tuple[npt.NDArray[np.int64], pa.Table]], n_rows: int
 ) -> tuple[pa.Array, pa.Array]:
-    empty = np.empty(0, dtype=np.int64)
-    row = np.concatenate([empty, *rows]).astype(np.int64)
-    fraud = np.concatenate([empty.astype(bool), *is_fraud])
-    at = np.concatenate([empty, *labelled_at]).astype(np.int64)
+    """Of each row its newest label, and all of them, by time."""
+    row = np.concatenate([np.empty(0, dtype=np.int64), *(rows for rows, _ in labels)])
+    kind = label_schema(transaction_id=pa.int64())
+    flags = pa.chunked_array(
+        [chunk for _, it in labels for chunk in it.column(IS_FRAUD).chunks], pa.bool_()
+    )
+    times = pa.chunked_array(
+        [chunk for _, it in labels for chunk in it.column(LABELLED_AT).chunks],
+        kind.field(LABELLED_AT).type,
+    )
+    fraud, at = flags.to_numpy(), times.cast(pa.int64()).to_numpy()
     # Of two labels with the same time, that of fraud comes last, and so counts.
     order = np.lexsort((fraud, at, row))
-    row, fraud, at = row[order], fraud[order], at[order]
+    row, fraud, at = row[order], fraud[order].astype(bool), at[order]
     ends = np.searchsorted(row, np.arange(n_rows + 1))
-    kind = label_schema(transaction_id=pa.int64()).field("labelled_at").type
     values = pa.StructArray.from_arrays(
-        [pa.array(fraud), pa.array(at).cast(kind)], names=[IS_FRAUD, LABELLED_AT]
+        [pa.array(fraud), pa.array(at).cast(times.type)], names=[IS_FRAUD, LABELLED_AT]
     )
     lists = pa.ListArray.from_arrays(pa.array(ends.astype(np.int32)), values)
     there = ends[1:] > ends[:-1]

@@ -10,16 +10,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyspark import TaskContext
-from pyspark.sql import DataFrame
-from pyspark.sql import functions as sf
 
 from batch_proc.bucket_rows import Layout
-from batch_proc.bucket_task import DECISION, SCORE, told
+from batch_proc.bucket_task import DECISION, SCORE
+from batch_proc.pieces import Ints, read_piece
+from batch_proc.read_task import DAY
+from batch_proc.report.measured import count_scores
 from batch_proc.run_ledger import Step
 from batch_proc.scoring import DECISIONS
 from batch_proc.whole_files import ROW_GROUP, parquet_writer, whole_file
@@ -65,23 +66,64 @@ def group_days(rows: Mapping[dt.date, int], *, target: int) -> list[tuple[dt.dat
     return groups
 
 
-def grouped_by_day(
-    rows: DataFrame, layout: Layout, groups: Sequence[Sequence[dt.date]]
-) -> DataFrame:
-    """``rows`` with the number of their day's group in the column ``bucket``.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DayPieces:
+    """Spans of time into which rows are divided: a group of days each, or a part of a large day."""
 
-    Those of days in no group are left out.
+    time: str
+    """The column."""
+    starts: tuple[int, ...]
+    """When each span starts, in microseconds, ascending."""
+    groups: tuple[int, ...]
+    """The group of each span."""
+
+    @property
+    def n_pieces(self) -> int:
+        """How many spans there are."""
+        return len(self.starts)
+
+    def place(self, rows: pa.Table) -> tuple[Ints, Ints]:
+        """All rows, and the span of each."""
+        times = rows.column(self.time).cast(pa.int64()).to_numpy()
+        spans = np.searchsorted(np.array(self.starts), times, side="right") - 1
+        return np.arange(len(times)), spans
+
+
+def day_pieces(
+    groups: Sequence[Sequence[dt.date]], rows: Mapping[dt.date, int], *, time: str, target: int
+) -> DayPieces:
+    """The spans of days in groups: of a day with more than ``target`` rows several, equally long.
+
+    Args:
+        groups: of :func:`group_days`.
+        rows: how many each day has.
+        time: the column with the time.
+        target: rows of a span.
     """
-    number = {day: at for at, group in enumerate(groups) for day in group}
-    first = min(number)
-    numbers = [
-        number.get(first + dt.timedelta(days=it), -1)
-        for it in range((max(number) - first).days + 1)
-    ]
-    day = sf.datediff(sf.to_date(layout.column["timestamp"]), sf.lit(first))
-    there = rows.where((day >= 0) & (day < len(numbers)))
-    of_day = sf.element_at(sf.lit(np.array(numbers, dtype=np.int32)), day + 1)
-    return there.withColumn("bucket", of_day).where(sf.col("bucket") >= 0)
+    starts: list[int] = []
+    numbers: list[int] = []
+    for number, days in enumerate(groups):
+        parts = -(-rows[days[0]] // target) if len(days) == 1 else 1
+        first = (days[0] - _EPOCH).days * DAY
+        starts += [first + DAY * part // parts for part in range(parts)]
+        numbers += [number] * parts
+    return DayPieces(time=time, starts=tuple(starts), groups=tuple(numbers))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ScoredRows:
+    """What the last stage left."""
+
+    files: tuple[Path, ...]
+    pieces: DayPieces
+
+    def of_group(self, layout: Layout, group: int) -> Iterator[pa.RecordBatch]:
+        """The rows of a group of days, sorted by time and id, a span at a time."""
+        for number, of in enumerate(self.pieces.groups):
+            if of == group:
+                rows = read_piece(self.files, number, self.pieces)
+                if rows is not None:
+                    yield from layout.in_order(rows).to_batches()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,9 +131,8 @@ class DayTask:
     """Writes the files of a group of days, whose rows come sorted, a batch at a time."""
 
     layout: Layout
+    scored: ScoredRows
     step: Step
-    groups: tuple[int, ...]
-    """The number of the group in each of Spark's partitions."""
     folder: Path
     """Where the days go."""
     model_name: str
@@ -99,21 +140,19 @@ class DayTask:
     checksum: str
     """Of the model, for the files' metadata."""
 
-    def run(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Does it, and says how it went, as a bucket's task does."""
-        context = TaskContext.get()
-        assert context is not None  # noqa: S101 - only Spark calls this
-        group = self.groups[context.partitionId()]
-        yield from told(self.step, group, lambda: self.work(group, iter(batches)))
+    def work(self, group: int) -> None:
+        """Does it."""
+        self.write(group, self.scored.of_group(self.layout, group))
 
-    def work(self, group: int, batches: Iterator[pa.RecordBatch]) -> None:
+    def write(self, group: int, batches: Iterator[pa.RecordBatch]) -> None:
         """Writes the files of a group's days, and the record that says so."""
-        done = {}
+        tally = _Tally(self.layout.column["amount"])
+        rows = 0
         in_days = _by_day(batches, self.layout.column["timestamp"])
         for day, parts in itertools.groupby(in_days, key=itemgetter(0)):
-            tables = (self._output(part) for _, part in parts)
-            done[day.isoformat()] = self._write(day_folder(self.folder, day) / FILE, tables)
-        self.step.finish(group, {"rows": sum(done.values()), "days": done})
+            tables = (self._output(tally.counted(day, part)) for _, part in parts)
+            rows += self._write(day_folder(self.folder, day) / FILE, tables)
+        self.step.finish(group, {"rows": rows, **tally.record()})
 
     def _write(self, path: Path, tables: Iterator[pa.Table]) -> int:
         """How many rows were written."""
@@ -141,6 +180,31 @@ class DayTask:
         schema = output_schema(columns["transaction_id"].type, columns["customer_id"].type)
         table = pa.table(columns, schema=schema)
         return table.replace_schema_metadata({"fraud-detect.model.sha256": self.checksum})
+
+
+class _Tally:
+    """Counts what passes, for the report."""
+
+    def __init__(self, amount: str) -> None:
+        self._amount = amount
+        self._days: dict[str, dict[str, list[float]]] = {}
+        self._scores = count_scores(np.empty(0))
+
+    def counted(self, day: dt.date, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """The same batch."""
+        amounts, decisions = (batch.column(it).to_numpy() for it in (self._amount, DECISION))
+        of_day = self._days.setdefault(day.isoformat(), {})
+        for number in np.unique(decisions).tolist():
+            there = decisions == number
+            found = of_day.setdefault(DECISIONS.get(number, "none"), [0, 0.0])
+            found[0] += int(there.sum())
+            found[1] += float(amounts[there].sum())
+        self._scores += count_scores(batch.column(SCORE).to_numpy())
+        return batch
+
+    def record(self) -> dict[str, Any]:
+        """By day and decision the payments and their amount; the scores in their bins."""
+        return {"days": self._days, "scores": self._scores.tolist()}
 
 
 def day_folder(output: Path, day: dt.date) -> Path:

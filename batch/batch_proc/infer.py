@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,23 +16,25 @@ from rich.console import Console
 from batch_proc.column_names import read_column_names
 from batch_proc.day_files import check_output, publish
 from batch_proc.errors import SHOWN, ResumeError
+from batch_proc.infer_facts import Facts, facts_of, inference_of
 from batch_proc.infer_input import Input, find_input
 from batch_proc.infer_model import ChosenModel, choose_model
 from batch_proc.infer_options import InferOptions, parse_infer_options
 from batch_proc.infer_output import upsert_days
+from batch_proc.infer_report import infer_page
 from batch_proc.infer_stages import Done, Work, run_stages
 from batch_proc.infer_summary import summary, warnings
 from batch_proc.measures import Measure, print_table, to_json, write_whole
 from batch_proc.progress import Stages
 from batch_proc.run_ledger import RunFolder, run_folder
+from batch_proc.source_files import is_local, path_of
 from batch_proc.spark_session import spark_session
-from batch_proc.spark_source import is_local, path_of
 from data_connector import ModelStore
 from data_connector.command import fraud_home, run
 from data_connector.locations import parse
 from fraud_ml.errors import DataError
 
-FORMAT = 1
+FORMAT = 2
 """Of what a run leaves for the next to go on from."""
 _WRITERS = ("numpy", "pyarrow", "pyspark", "torch")
 
@@ -45,6 +47,8 @@ class Inferred:
     output: str
     measures: list[Measure]
     warnings: list[str]
+    facts: Facts
+    """For the report."""
 
 
 def infer(options: InferOptions, home: Path, stages: Stages) -> Inferred:
@@ -76,10 +80,12 @@ def infer(options: InferOptions, home: Path, stages: Stages) -> Inferred:
             else:
                 rows = upsert_days(done.days, options.output, table=options.output_table)
                 stage.say(f"{rows:,} rows")
+        facts = facts_of(done, source.layout)
         folder.remove()
     stages.stop()
     measures = summary(done, stages.seconds)
-    return Inferred(model, str(parse(options.output)), measures, warnings(done, source, options))
+    said = warnings(done, source, options)
+    return Inferred(model, str(parse(options.output)), measures, said, facts)
 
 
 def _run(
@@ -151,15 +157,37 @@ def _discarded_if_bad(folder: RunFolder) -> Iterator[None]:
         raise
 
 
+def _page(options: InferOptions, done: Inferred, seconds: Mapping[str, float]) -> str:
+    lineage = {
+        "model": str(done.model),
+        "checksum of the model": done.model.packed.checksum,
+        "transactions": str(parse(options.input)),
+        "scores": done.output,
+    }
+    run = inference_of(done.facts, done.model, lineage)
+    return infer_page(f"scores of {done.model}", run, done.measures, seconds)
+
+
 def main() -> None:
     """Scores as the command line says, and shows the numbers."""
     options = parse_infer_options()
     stages = Stages()
-    done = infer(options, fraud_home(), stages)
+    home = fraud_home()
+    done = infer(options, home, stages)
+    with stages.stage("report", "draw the report"):
+        text = _page(options, done, stages.seconds)
+    stages.stop()
+    # Shown first: a file that cannot be written must not cost the numbers.
     print_table(f"scores of {done.model}", done.measures, Console())
     for warning in done.warnings:
         sys.stdout.write(f"warning: {warning}\n")
     sys.stdout.write(f"output: {done.output}\n")
+    version = "" if done.model.version is None else f"-{done.model.version}"
+    last_day = done.facts.days[-1].day
+    report = home / "reports" / f"scores-{done.model.name}{version}-{last_day}.html"
+    report.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(report, text)
+    sys.stdout.write(f"report: {report}\n")
     if options.json_path:
         write_whole(options.json_path, f"{to_json(done.measures)}\n")
 

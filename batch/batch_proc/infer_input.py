@@ -9,16 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as sf
 
 import data_connector
-from batch_proc.bucket_rows import IS_FRAUD, LABELLED_AT, LABELS, Labels, Layout
+from batch_proc.bucket_rows import IS_FRAUD, Labels, Layout
 from batch_proc.column_names import OPTIONAL_COLUMNS
 from batch_proc.history import LABELS as LABEL_TABLE
 from batch_proc.history import TRANSACTIONS
 from batch_proc.infer_options import InferOptions
-from batch_proc.spark_source import Source, is_local, local_source, names_there, path_of
+from batch_proc.raw_rows import RawRows
+from batch_proc.source_files import Source, is_local, local_source, names_there, path_of
 from data_connector.locations import parse
 from fraud_ml.errors import DataError
 from fraud_ml.feature_spec import FeatureSpec
@@ -41,6 +40,16 @@ class Table:
     """The types of the columns, as far as they are known."""
 
     @property
+    def read_from(self) -> Source:
+        """Its files, once it is here."""
+        assert self.files is not None  # noqa: S101 - Input.here fetched it
+        return self.files
+
+    def raw(self, source_names: Mapping[str, str]) -> RawRows:
+        """Its rows, once it is here."""
+        return RawRows(files=self.read_from, columns=self.columns, source_names=source_names)
+
+    @property
     def fingerprint(self) -> Any:
         """What another table does not have in common with it; no secrets."""
         if self.files is not None and not self.files.is_copy:
@@ -48,19 +57,24 @@ class Table:
         return {"source": str(parse(self.source)), "table": self.table}
 
     def here(self, copy: Path, progress: Progress | None = None) -> Table:
-        """The same table as files of this machine, fetched once.
+        """The same table as Parquet files of this machine, fetched once.
+
+        Args:
+            copy: where it goes, without a suffix.
+            progress: is told of what is fetched.
 
         Raises:
             ConnectorError: it cannot be fetched, or not be written to ``copy``.
+            DataError: a value of CSV is not of its column's type.
         """
+        names = list(self.columns.values())
         if self.files is not None:
-            return self
-        if not copy.exists():
-            names = list(self.columns.values())
+            return replace(self, files=self.files.readable(copy, names))
+        file = copy.with_suffix(".parquet")
+        if not file.exists():
             with data_connector.fetch(self.source, table=self.table, columns=names) as reader:
-                data_connector.load(_readable(reader), copy, progress=progress)
-        files = replace(local_source(copy, list(self.columns.values())), is_copy=True)
-        return replace(self, files=files)
+                data_connector.load(reader, file, progress=progress)
+        return replace(self, files=replace(local_source(file, names), is_copy=True))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,44 +94,18 @@ class Input:
 
     @property
     def is_here(self) -> bool:
-        """Whether all of it is files of this machine."""
-        tables = (self.transactions, self.labels)
-        return all(table is None or table.files is not None for table in tables)
+        """Whether tasks can read all of it as it is."""
+        tables = [it for it in (self.transactions, self.labels) if it is not None]
+        return all(it.files is not None and it.files.is_readable for it in tables)
 
     def here(self, folder: Path, progress: Progress | None = None) -> Input:
-        """The same input as files of this machine."""
+        """The same input as Parquet files of this machine."""
         labels = self.labels
         return replace(
             self,
-            transactions=self.transactions.here(folder / "transactions.parquet", progress),
-            labels=None if labels is None else labels.here(folder / "labels.parquet"),
+            transactions=self.transactions.here(folder / "transactions", progress),
+            labels=None if labels is None else labels.here(folder / "labels"),
         )
-
-    def rows(
-        self, session: SparkSession, *, until: dt.datetime | None = None, with_labels: bool = True
-    ) -> DataFrame:
-        """The rows for the first stage, those from ``until`` on left out where Spark can tell."""
-        table = self.transactions
-        columns = {self.layout.column.get(ours, ours): it for ours, it in table.columns.items()}
-        rows = _files(table).columns(session, columns)
-        time = self.layout.column["timestamp"]
-        if until is not None and has_times(rows, time):
-            rows = rows.where(sf.col(time).isNull() | (sf.col(time) < sf.lit(until)))
-        if self.labels is None or not with_labels:
-            return rows
-        identity = self.layout.column["transaction_id"]
-        labels = _files(self.labels).columns(session, {**self.labels.columns})
-        if LABELLED_AT not in labels.columns:
-            labels = labels.withColumn(LABELLED_AT, sf.lit(None).cast("timestamp"))
-        # Sorted, since an exchange brings them in any order.
-        one = sf.sort_array(sf.collect_list(sf.struct(LABELLED_AT, IS_FRAUD))).alias(LABELS)
-        labels = labels.withColumnRenamed("transaction_id", identity).groupBy(identity).agg(one)
-        return rows.join(labels, identity, "left")
-
-
-def has_times(rows: DataFrame, column: str) -> bool:
-    """Whether a column holds times, rather than texts that stand for them."""
-    return rows.schema[column].dataType.typeName() in ("timestamp", "timestamp_ntz", "date")
 
 
 def find_input(options: InferOptions, spec: FeatureSpec, names: Mapping[str, str]) -> Input:
@@ -221,20 +209,3 @@ def _check_ids(transactions: Table, labels: Table) -> None:
             f"column 'transaction_id': labels have ids of type {kinds[1]}, transactions of type"
             f" {kinds[0]}; cast one of them"
         )
-
-
-def _readable(reader: pa.RecordBatchReader) -> pa.RecordBatchReader:
-    """The rows of ``reader`` in types that Spark has.
-
-    It has no decimals of more than 38 digits, which a database's NUMERIC is that declares none.
-    """
-    fields = [
-        field.with_type(pa.float64()) if pa.types.is_decimal256(field.type) else field
-        for field in reader.schema
-    ]
-    return reader.cast(pa.schema(fields)) if fields != list(reader.schema) else reader
-
-
-def _files(table: Table) -> Source:
-    assert table.files is not None  # noqa: S101 - Input.here fetched it
-    return table.files

@@ -25,6 +25,9 @@ Exit codes: 0 done, 1 failed, 2 wrong usage.
 
 BUCKET_ROWS = 250_000
 """Bounds the memory of a task; with few rows the cost a task would show."""
+SPLIT_BUCKETS = 4
+"""Of the rows of a bucket the first tasks read so many times as many, a bucket's at a time: each
+leaves a file that all tasks of the next stage open."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

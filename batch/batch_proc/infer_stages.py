@@ -2,30 +2,41 @@
 
 from __future__ import annotations
 
-import dataclasses
 import datetime as dt
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as sf
+from pyspark.sql import SparkSession
 
-from batch_proc.bucket_task import BucketTask, Model, Span
-from batch_proc.day_files import DayTask, group_days, grouped_by_day
-from batch_proc.hot_keys import HotSlice, bucketed, cut_hot_keys
+from batch_proc import survey
+from batch_proc.bucket_rows import Labels, Span
+from batch_proc.bucket_task import SAMPLE, Before, BucketTask, Model
+from batch_proc.bucketing import Buckets
+from batch_proc.day_files import DayTask, ScoredRows, day_pieces, group_days
 from batch_proc.infer_input import Input
 from batch_proc.infer_model import ChosenModel
-from batch_proc.key_stages import KeyStage, past_of
-from batch_proc.progress import Stages
+from batch_proc.infer_options import SPLIT_BUCKETS
+from batch_proc.key_stages import KeyStage, plan_stages, reach_of
+from batch_proc.parts import RepeatsError
+from batch_proc.pieces import Placing
+from batch_proc.progress import Stage, Stages
+from batch_proc.raw_rows import RawRows
+from batch_proc.read_task import IDS, ById, ByLabelledId, ReadLabelsTask, ReadTask
+from batch_proc.row_places import check_repeats, places_of
 from batch_proc.run_ledger import Run, Step
-from batch_proc.spark_jobs import FailedTaskError, run_parts, spark_errors
-from batch_proc.survey import Survey, places_of, survey
-from batch_proc.time_slices import Slice
+from batch_proc.source_files import Split
+from batch_proc.spark_jobs import FailedTaskError, gather, run_parts
 from fraud_ml.errors import DataError
 
+_SMALL_BUCKET = 50_000  # rows: with fewer, what a task costs by itself is no longer small
+_FEW_BUCKETS = 16  # that many cores have work also where all rows would fit into fewer buckets
+_FEW_ROWS = 10_000  # of days: each is a file, and waits for the disk
+SAMPLE_ROWS = 5_000
+"""Of the scored rows so many, about, are kept with their features for the report."""
 _MICROSECOND = dt.timedelta(microseconds=1)
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
@@ -43,6 +54,39 @@ class Work:
     bucket_rows: int
 
     @property
+    def rows(self) -> RawRows:
+        """The transactions."""
+        return self.source.transactions.raw(self.source.layout.source_names)
+
+    @property
+    def splits(self) -> list[Split]:
+        """All transactions; the same for the same files."""
+        return self.divided(self.rows)
+
+    def divided(self, rows: RawRows) -> list[Split]:
+        """A table's rows, for a task each."""
+        few = max(rows.files.n_rows // _FEW_BUCKETS, _SMALL_BUCKET)
+        return rows.files.splits(min(few, SPLIT_BUCKETS * self.bucket_rows))
+
+    @property
+    def n_buckets(self) -> int:
+        """How many buckets of at most about ``bucket_rows``; the same for the same rows."""
+        rows = self.rows.files.n_rows
+        return max(-(-rows // self.bucket_rows), min(_FEW_BUCKETS, -(-rows // _SMALL_BUCKET)))
+
+    @property
+    def counted(self) -> Span:
+        """The times of the rows that count, in microseconds."""
+        since, until = self.scored
+        spec = self.source.layout.spec
+        reach = reach_of(spec)
+        if since is None or reach is None:
+            return None, until
+        # One instant more than windows reach, since they are counted in whole instants.
+        instant = spec.resolution // _MICROSECOND
+        return since // instant * instant - reach // _MICROSECOND, until
+
+    @property
     def scored(self) -> Span:
         """The times of the rows to score, in microseconds."""
         return _microseconds(self.since), _microseconds(self.until)
@@ -58,14 +102,23 @@ class Done:
     """What the last stage by key recorded of each bucket."""
     days: Path
     """The folder with the days."""
-    n_buckets: int
+    rows_by_day: dict[dt.date, int]
+    """How many rows were scored of each day."""
+    exchanged: int
+    """Bytes that tasks left for those of the next stage."""
+    day_records: list[dict[str, Any]]
+    """What the days' tasks recorded."""
+    samples: tuple[Path, ...]
+    """Files with some of the scored rows and their features."""
 
-    def rows_by_day(self) -> dict[dt.date, int]:
-        """How many rows were scored of each day."""
-        days: Counter[str] = Counter()
-        for record in self.records:
-            days.update(record.get("days", {}))
-        return {dt.date.fromisoformat(day): rows for day, rows in days.items()}
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Which stages there are, and where their rows go."""
+
+    stages: tuple[KeyStage, ...]
+    buckets: tuple[Buckets, ...]
+    """Of each stage."""
 
 
 def run_stages(work: Work, stages: Stages) -> Done:
@@ -76,154 +129,231 @@ def run_stages(work: Work, stages: Stages) -> Done:
         SparkError: Spark failed.
         WriteError: there is no room.
     """
-    with stages.stage("survey", "count transactions") as stage:
-        found = _survey(work)
-        stage.say(f"{found.n_rows:,} rows")
-    plan = found.stages(work.source)
-    n_buckets = found.n_buckets(work.bucket_rows)
-    before: Step | None = None
-    for number in range(len(plan)):
-        before = _run_key_stage(work, stages, plan, number, before, n_buckets)
-    assert before is not None  # noqa: S101 - a plan has at least one stage
-    records = list(before.done().values())
-    done = Done(
-        n_rows=found.n_rows,
+    with stages.stage("survey", "look for hot keys") as stage:
+        plan = _plan(work)
+        n_rows = work.rows.files.n_rows
+        stage.say(f"{n_rows:,} rows")
+    with stages.stage("read", "read transactions") as stage:
+        step = _read(work, plan, stage)
+        rows_by_day = _rows_by_day(work, step)
+    n_scored = sum(rows_by_day.values())
+    few = max(n_scored // _FEW_BUCKETS, _FEW_ROWS)
+    groups = group_days(rows_by_day, target=min(few, work.bucket_rows))
+    time = work.source.layout.column["timestamp"]
+    pieces = day_pieces(groups, rows_by_day, time=time, target=work.bucket_rows)
+    before = _before(work, step, plan)
+    exchanged = _bytes(step)
+    for number, key in enumerate(plan.stages):
+        is_last = number + 1 == len(plan.stages)
+        placing = pieces if is_last else plan.buckets[number + 1]
+        with stages.stage(
+            f"stage_{number + 1}", f"{'score' if is_last else 'features'} by {key.name}"
+        ) as stage:
+            sampled = min(SAMPLE_ROWS / n_scored, 1.0)
+            done, step = step, _run_key_stage(work, plan, number, before, placing, sampled, stage)
+            done.discard_data()
+        exchanged += _bytes(step)
+        before = Before(rows=_files(step), placing=placing)
+    records = list(step.done().values())
+    days = work.ledger.folder / "days"
+    with stages.stage("days", "write days") as stage:
+        scored = ScoredRows(files=before.rows, pieces=pieces)
+        day_records = _write_days(work, stage, days, scored, len(groups))
+        stage.say(f"{len(rows_by_day)} days")
+    return Done(
+        n_rows=n_rows,
         records=records,
-        days=work.ledger.folder / "days",
-        n_buckets=n_buckets,
+        days=days,
+        rows_by_day=rows_by_day,
+        exchanged=exchanged,
+        day_records=day_records,
+        samples=tuple(path for part in step.done() if (path := step.data(part, SAMPLE)).exists()),
     )
-    _write_days(work, stages, done, before)
-    return done
 
 
-def _survey(work: Work) -> Survey:
+def _plan(work: Work) -> Plan:
+    """The stages, and the slices of hot keys, cut once a run."""
+    rows, spec, column = work.rows, work.source.layout.spec, work.source.layout.column
+    if not rows.files.n_rows:
+        raise DataError("there are no transactions: the input has columns but no rows")
+    spread_first = work.source.layout.labels is Labels.LIST
     kept = work.ledger.kept("survey.json")
-    if kept is not None:
-        return Survey(**kept)
-    found = survey(work.source, work.session, bucket_rows=work.bucket_rows)
-    work.ledger.keep("survey.json", dataclasses.asdict(found))
-    return found
+    if kept is None:
+        ask = partial(gather, work.session)
+        threshold = 2 * work.bucket_rows
+        hot = survey.find_hot_keys(rows, spec, work.splits, ask, threshold=threshold)
+        stages = plan_stages(spec, set(hot), spread_first=spread_first)
+        found = survey.cut_hot_keys(
+            rows,
+            spec,
+            work.splits,
+            ask,
+            stages,
+            hot,
+            target=work.bucket_rows,
+            n_buckets=work.n_buckets,
+        )
+        kept = {
+            "hot": sorted(list(key) for key in hot),
+            "slices": [survey.to_json(slices) for slices in found],
+        }
+        work.ledger.keep("survey.json", kept)
+    stages = plan_stages(spec, {tuple(key) for key in kept["hot"]}, spread_first=spread_first)
+    buckets = tuple(
+        Buckets(
+            key=tuple(column[name] for name in stage.key),
+            identity=column["transaction_id"],
+            time=column["timestamp"],
+            n_usual=work.n_buckets,
+            slices=survey.from_json(slices),
+        )
+        for stage, slices in zip(stages, kept["slices"], strict=True)
+    )
+    return Plan(stages, buckets)
+
+
+def _read(work: Work, plan: Plan, stage: Stage) -> Step:
+    """The step that holds the rows of the input, checked, for the first stage."""
+    step = work.ledger.step("read")
+    splits = work.splits
+    task = ReadTask(
+        rows=work.rows,
+        layout=work.source.layout,
+        splits=tuple(splits),
+        step=step,
+        placing=plan.buckets[0],
+        n_ids=work.n_buckets,
+        size=work.bucket_rows,
+        counted=work.counted,
+        scored=work.scored,
+    )
+    _run(work, step, len(splits), task.work, stage)
+    labels = work.source.labels
+    if labels is not None:
+        rows = labels.raw({})
+        step_of_labels = work.ledger.step("read-labels")
+        of_labels = ReadLabelsTask(
+            rows=rows,
+            splits=tuple(work.divided(rows)),
+            step=step_of_labels,
+            n_pieces=work.n_buckets,
+            size=work.bucket_rows,
+        )
+        _run(work, step_of_labels, len(of_labels.splits), of_labels.work, stage)
+    stage.say(f"{len(splits)} parts")
+    return step
+
+
+def _rows_by_day(work: Work, read: Step) -> dict[dt.date, int]:
+    days: Counter[str] = Counter()
+    counted = 0
+    for record in read.done().values():
+        counted += record["rows"]
+        days.update(record["days"])
+    if not counted and work.since is None:
+        raise DataError(f"there are no transactions before {work.until}")
+    if not days:
+        raise DataError("there are no transactions to score between --since and --until")
+    return {dt.date.fromisoformat(day): days[day] for day in sorted(days)}
+
+
+def _before(work: Work, read: Step, plan: Plan) -> Before:
+    """What the first stage begins with."""
+    n = work.n_buckets
+    ids = tuple(path for part in read.done() if (path := read.data(part, IDS)).exists())
+    labels = None
+    if work.source.labels is not None:
+        labels = _files(work.ledger.step("read-labels"))
+    return Before(
+        rows=_files(read),
+        placing=plan.buckets[0],
+        ids=ids,
+        ids_placing=ById(n_pieces=n),
+        labels=labels,
+        labels_placing=ByLabelledId(n_pieces=n),
+    )
 
 
 def _run_key_stage(
     work: Work,
-    stages: Stages,
-    plan: Sequence[KeyStage],
+    plan: Plan,
     number: int,
-    before: Step | None,
-    n_buckets: int,
+    before: Before,
+    placing: Placing,
+    sampled: float,
+    stage: Stage,
 ) -> Step:
     """The step that holds the rows after a stage."""
-    key = plan[number]
-    is_last = number + 1 == len(plan)
     step = work.ledger.step(f"stage-{number + 1}")
-    with stages.stage(
-        f"stage_{number + 1}", f"{'score' if is_last else 'features'} by {key.name}"
-    ) as stage:
-        rows = _rows(work, before)
-        slices = _slices(work, key, number, rows, n_buckets)
-        done = step.done()
-        parts = [it for it in range(n_buckets + len(slices)) if it not in done]
-        layout = work.source.layout
-        if slices:
-            rows = _with_time(rows, layout.column["timestamp"])
-        column = layout.column
-        rows = bucketed(rows, key.key, slices, n_buckets=n_buckets, column=column)
-        packed = work.session.sparkContext.broadcast(work.model.packed)
-        task = BucketTask(
-            layout=layout,
-            stages=tuple(plan),
-            number=number,
-            step=step,
-            buckets=tuple(parts),
-            own={it.bucket: (it.slice.start, it.slice.stop) for it in slices},
-            scored=work.scored,
-            model=Model(packed=packed, checksum=work.model.packed.checksum),
-        )
-        try:
-            run_parts(rows, parts, task.run, step, stage)
-        except FailedTaskError as error:
-            raise _with_place(work, error) from None
-        finally:
-            packed.destroy()
-        cut = f", {len(slices)} slices of hot keys" if slices else ""
-        stage.say(f"{len(key.features)} features, {n_buckets + len(slices)} buckets{cut}")
+    buckets = plan.buckets[number]
+    packed = work.session.sparkContext.broadcast(work.model.packed)
+    task = BucketTask(
+        layout=work.source.layout,
+        stages=plan.stages,
+        number=number,
+        before=before,
+        step=step,
+        placing=placing,
+        own={it.bucket: (it.slice.start, it.slice.stop) for it in buckets.slices},
+        scored=work.scored,
+        sampled=sampled,
+        model=Model(packed=packed, checksum=work.model.packed.checksum),
+    )
+    try:
+        _run(work, step, buckets.n_pieces, task.work, stage)
+    except RepeatsError:
+        check_repeats(work.session, work.rows, work.splits, before, size=work.bucket_rows)
+        raise
+    finally:
+        packed.destroy()
+    cut = f", {len(buckets.slices)} slices of hot keys" if buckets.slices else ""
+    n_features = len(plan.stages[number].features)
+    stage.say(f"{n_features} features, {buckets.n_pieces} buckets{cut}")
     return step
 
 
-def _rows(work: Work, before: Step | None) -> DataFrame:
-    """The rows that a stage begins with: of the input, or of the step before."""
-    if before is None:
-        return work.source.rows(work.session, until=work.until)
-    files = [str(before.data(part)) for part, it in before.done().items() if it["rows"]]
-    if not files:
-        raise DataError(f"there are no transactions before {work.until}")
-    with spark_errors():
-        return work.session.read.parquet(*files)
-
-
-def _slices(
-    work: Work, key: KeyStage, number: int, rows: DataFrame, n_buckets: int
-) -> list[HotSlice]:
-    """The slices of a stage's hot keys, cut once a run."""
-    name = f"slices-{number + 1}.json"
-    kept = work.ledger.kept(name)
-    if kept is not None:
-        return [
-            HotSlice(**{**it, "values": tuple(it["values"]), "slice": Slice(**it["slice"])})
-            for it in kept
-        ]
-    found: list[HotSlice] = []
-    layout = work.source.layout
-    if list(key.key) in _survey(work).hot:
-        with spark_errors():
-            found = cut_hot_keys(
-                _with_time(rows, layout.column["timestamp"]),
-                key,
-                past_of(key.features, layout.spec),
-                resolution=layout.spec.resolution // _MICROSECOND,
-                target=work.bucket_rows,
-                n_buckets=n_buckets,
-                column=layout.column,
-            )
-    work.ledger.keep(name, [dataclasses.asdict(it) for it in found])
-    return found
-
-
-def _with_time(rows: DataFrame, column: str) -> DataFrame:
-    return rows.withColumn("time", sf.unix_micros(sf.col(column).cast("timestamp")))
-
-
-def _write_days(work: Work, stages: Stages, done: Done, last: Step) -> None:
+def _write_days(
+    work: Work, stage: Stage, days: Path, scored: ScoredRows, n_groups: int
+) -> list[dict[str, Any]]:
     step = work.ledger.step("stage-days")
-    with stages.stage("days", "write days") as stage:
-        groups = group_days(done.rows_by_day(), target=work.bucket_rows)
-        if not groups:
-            raise DataError("there are no transactions to score between --since and --until")
-        written = step.done()
-        parts = [it for it in range(len(groups)) if it not in written]
-        layout = work.source.layout
-        task = DayTask(
-            layout=layout,
-            step=step,
-            groups=tuple(parts),
-            folder=done.days,
-            model_name=work.model.name,
-            model_version=work.model.version,
-            checksum=work.model.packed.checksum,
-        )
-        rows = grouped_by_day(_rows(work, last), layout, groups)
-        order = (layout.column["timestamp"], layout.column["transaction_id"])
-        run_parts(rows, parts, task.run, step, stage, order=order)
-        stage.say(f"{sum(len(group) for group in groups)} days")
+    task = DayTask(
+        layout=work.source.layout,
+        scored=scored,
+        step=step,
+        folder=days,
+        model_name=work.model.name,
+        model_version=work.model.version,
+        checksum=work.model.packed.checksum,
+    )
+    _run(work, step, n_groups, task.work, stage)
+    return list(step.done().values())
+
+
+def _run(work: Work, step: Step, n_parts: int, task: Callable[[int], None], stage: Stage) -> None:
+    """Has all parts of a step done that are not."""
+    done = step.done()
+    parts = [part for part in range(n_parts) if part not in done]
+    try:
+        run_parts(work.session, parts, task, step, stage)
+    except FailedTaskError as error:
+        raise _with_place(work, error) from None
 
 
 def _with_place(work: Work, error: FailedTaskError) -> DataError:
     """The error, and where in the user's files the row is."""
-    places: list[str] = []
+    places: Sequence[str] = []
     if error.transaction_id is not None:
-        places = places_of(work.source, work.session, error.transaction_id)
+        size = work.bucket_rows
+        places = places_of(work.session, work.rows, work.splits, error.transaction_id, size=size)
     return DataError(f"{error}; it is in {places[0]}" if places else str(error))
+
+
+def _files(step: Step) -> tuple[Path, ...]:
+    return tuple(step.data(part) for part, record in step.done().items() if record["rows"])
+
+
+def _bytes(step: Step) -> int:
+    return sum(record["bytes"] for record in step.done().values())
 
 
 def _microseconds(time: dt.datetime | None) -> int | None:

@@ -26,7 +26,7 @@ def summary(done: Done, seconds: Mapping[str, float]) -> list[Measure]:
     measures = [
         Measure("rows", done.n_rows, "transactions", "in the input"),
         Measure("scored", int(whole["rows"]), "transactions", "in the output"),
-        Measure("days", len(done.rows_by_day()), "days", "in the output"),
+        Measure("days", len(done.rows_by_day), "days", "in the output"),
         Measure("amount", whole["amount"], "currency", "of the scored"),
     ]
     for name, meaning in (
@@ -45,6 +45,7 @@ def summary(done: Done, seconds: Mapping[str, float]) -> list[Measure]:
         Measure("fraud_amount", whole["fraud_amount"], "currency", "of the frauds"),
         Measure("fraud_amount_found", found["fraud_amount"], "currency", "reviewed or declined"),
     ]
+    measures.append(Measure("exchanged", done.exchanged, "bytes", "from stage to stage"))
     return measures + [Measure(f"{it}_seconds", taken, "s") for it, taken in seconds.items()]
 
 
@@ -58,7 +59,7 @@ def warnings(done: Done, source: Input, options: InferOptions) -> list[str]:
             "no labels: features of past frauds are those of a history without any; name the"
             " column in the --columns file, or give --labels"
         )
-    said += _missing_days(sorted(done.rows_by_day()), options.since, options.until)
+    said += _missing_days(sorted(done.rows_by_day), options.since, options.until)
     return said
 
 

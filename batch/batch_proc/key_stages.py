@@ -90,6 +90,13 @@ def past_of(features: Iterable[Feature], spec: FeatureSpec) -> Past:
     return Past(max(spans, default=dt.timedelta(0)), max(rows, default=0))
 
 
+def reach_of(spec: FeatureSpec) -> dt.timedelta | None:
+    """How far back rows may be that a row's features depend on; None: there is no such time."""
+    past = past_of(spec.features, spec)
+    endless = any(isinstance(f, WindowFeature) and f.window is None for f in spec.features)
+    return None if endless or past.rows else past.lookback
+
+
 def keys_of(spec: FeatureSpec) -> tuple[Key, ...]:
     """The keys of the windows of ``spec``, and the columns of those that are pairs."""
     keys = dict.fromkeys(f.columns for f in spec.features if isinstance(f, WindowFeature))
@@ -110,7 +117,8 @@ def plan_stages(
         hot: keys with a value that is to be cut into slices of time. A slice holds the past that
             the features of the key itself need; of a pair, whose first row may be long before,
             it holds what is in its windows alone.
-        spread_first: whether the first stage must do without slices.
+        spread_first: whether the first stage is one of rows that are spread by their ids, as labels
+            of another table are.
     """
     by_key: dict[Key, list[Feature]] = {}
     alone = {f.columns for f in spec.features if isinstance(f, WindowFeature)}
@@ -120,7 +128,7 @@ def plan_stages(
     of_rows = tuple(f for f in spec.features if not isinstance(f, WindowFeature))
     stages = [KeyStage(key, tuple(features)) for key, features in by_key.items()]
     stages.sort(key=lambda stage: (not stage.reads_labels, len(stage.features)))
-    if not stages or (spread_first and stages[0].key in hot):
+    if not stages or spread_first:
         return (KeyStage((), of_rows), *stages)
     first, *others = stages
     return (KeyStage(first.key, of_rows + first.features), *others)

@@ -89,9 +89,14 @@ class Step:
 
     folder: Path
 
-    def data(self, part: int) -> Path:
-        """The file of a part's rows."""
-        return self.folder / f"part-{part:05}.parquet"
+    def data(self, part: int, kind: str = "rows") -> Path:
+        """The file of a part's rows, or of what else it has."""
+        return self.folder / f"part-{part:05}.{kind}.arrow"
+
+    def discard_data(self) -> None:
+        """Removes all files of parts, as whoever needed them is done; their records stay."""
+        for path in self.folder.glob("part-*.arrow"):
+            path.unlink(missing_ok=True)
 
     def finish(self, part: int, record: Mapping[str, Any]) -> None:
         """Records that a part is done; its rows must be written by now."""

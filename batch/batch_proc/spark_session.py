@@ -6,7 +6,7 @@ import contextlib
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -29,33 +29,34 @@ _PYTHON_PATH = os.pathsep.join(
 _QUERIES = {
     # A time without a zone is UTC, as everywhere in this repository.
     "spark.sql.session.timeZone": "UTC",
-    # A bucket is a partition; adaptive execution would join several to one.
-    "spark.sql.adaptive.enabled": "false",
     # 10,000 rows by default: with 65,536 the cost a batch is lost in that of the rows, and a batch
     # of some 40 columns stays below 20 MB.
     "spark.sql.execution.arrow.maxRecordsPerBatch": "65536",
-    # Spark does not read times in nanoseconds, as pandas writes them, but their numbers.
-    "spark.sql.legacy.parquet.nanosAsLong": "true",
-    # Our columns are told apart as Arrow tells them apart.
-    "spark.sql.caseSensitive": "true",
-    # What is damaged is an error, whatever the cluster's defaults say.
-    "spark.sql.files.ignoreCorruptFiles": "false",
-    "spark.sql.files.ignoreMissingFiles": "false",
-    # Files of other writers than Spark never had the calendar that this would mend.
-    "spark.sql.parquet.datetimeRebaseModeInRead": "CORRECTED",
 }
 
 _OWN_JVM = {
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
     "spark.log.level": "ERROR",
-    # Sorting and exchanging spill to disk; the rest of a machine's memory is for Python.
-    "spark.driver.memory": "2g",
+}
+
+# Sorting and exchanging spill to disk; the rest of a machine's memory is for Python.
+_FOR_ROWS = {"spark.driver.memory": "2g"}
+
+# A JVM that only starts tasks is up after half the CPU seconds without its second compiler and its
+# threads that collect garbage, and would not live long enough to gain by them.
+_BRIEF = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+_FOR_TASKS = {
+    "spark.driver.extraJavaOptions": _BRIEF,
+    "spark.executor.extraJavaOptions": _BRIEF,
+    "spark.python.daemon.module": "batch_proc.spark_daemon",
 }
 
 
 @contextmanager
-def spark_session(scratch: Path, *, master: str | None = None) -> Iterator[SparkSession]:
+def spark_session(
+    scratch: Path, *, master: str | None = None, for_rows: bool = False
+) -> Iterator[SparkSession]:
     """A session with our settings: that of the process, or of spark-submit, or one of its own.
 
     One of its own ends with the block, and its JVM with it; what they say goes into
@@ -64,6 +65,7 @@ def spark_session(scratch: Path, *, master: str | None = None) -> Iterator[Spark
     Args:
         scratch: a folder for what Spark spills, on a disk with room for the rows; it is made.
         master: where to run instead of on all cores of this machine.
+        for_rows: whether Spark itself works on rows, in its own JVM, rather than tasks of ours.
 
     Raises:
         SparkError: there is no Java, or Spark does not start.
@@ -78,28 +80,25 @@ def spark_session(scratch: Path, *, master: str | None = None) -> Iterator[Spark
         finally:
             session.stop()
     else:
-        with _own(scratch, master or LOCAL) as session:
+        with _own(scratch, master or LOCAL, _FOR_ROWS if for_rows else _FOR_TASKS) as session:
             yield _configured(session)
 
 
 def _configured(session: SparkSession) -> SparkSession:
     for name, value in _QUERIES.items():
         session.conf.set(name, value)
-    # Adaptive execution would choose it; 200 by default are too many tasks for a small machine.
-    session.conf.set(
-        "spark.sql.shuffle.partitions", str(2 * session.sparkContext.defaultParallelism)
-    )
     return session
 
 
 @contextmanager
-def _own(scratch: Path, master: str) -> Iterator[SparkSession]:
+def _own(scratch: Path, master: str, more: Mapping[str, str]) -> Iterator[SparkSession]:
     if _JAVA_HOME is None and shutil.which("java") is None:
         raise SparkError("Spark needs Java 17 or newer: set JAVA_HOME, or put java on the PATH")
     scratch.mkdir(parents=True, exist_ok=True)
     os.environ |= {"PYTHONPATH": _PYTHON_PATH, "PYSPARK_PYTHON": sys.executable}
     settings = {
         **_OWN_JVM,
+        **more,
         "spark.master": master,
         "spark.app.name": "fraud-detect",
         "spark.local.dir": str(scratch),

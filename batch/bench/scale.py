@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from batch_proc.infer_options import BUCKET_ROWS
+from batch_proc.infer_options import BUCKET_ROWS, SPLIT_BUCKETS
 from batch_proc.key_stages import past_of
 from fraud_ml.feature_spec import DEFAULT_SPEC
 
@@ -25,7 +25,7 @@ NOT_MEASURED = (
 )
 SCORED_DAYS = (1, 7, 30)
 LOOKBACK_DAYS = past_of(DEFAULT_SPEC.features, DEFAULT_SPEC).lookback.days
-SPLIT = 128 * 2**20  # bytes of the input that Spark gives one task
+SPLIT_ROWS = SPLIT_BUCKETS * BUCKET_ROWS  # of the input, for a task
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,7 +41,7 @@ class Measured:
     read: float
     """Bytes a row in the history's files."""
     exchanged: float
-    """Bytes a row that Spark exchanged in all."""
+    """Bytes a row that stages left for the next in all."""
     megabytes: float
     """Of all processes on one core."""
 
@@ -77,8 +77,8 @@ class Plan:
     network_minutes: float
     """Of a machine, beside the computing, as the next."""
     disk_minutes: float
-    map_outputs: float
-    """Blocks of the largest exchange: input splits times buckets."""
+    pieces: float
+    """That the first stage reads: input splits times buckets."""
 
 
 def measured_from(results: Sequence[Mapping[str, object]]) -> Measured:
@@ -105,8 +105,7 @@ def measured_from(results: Sequence[Mapping[str, object]]) -> Measured:
 def plan(measured: Measured, assumed: Assumed, scored_days: int) -> Plan:
     """What it takes to score so many days in one run.
 
-    What is exchanged is written to disk and read from there, twice: by Spark, and between our
-    stages as files of about the same size.
+    What is exchanged is written to the file system that all machines see, and read from there.
     """
     rows = assumed.transactions * (LOOKBACK_DAYS + scored_days)
     core_hours = rows / measured.a_core / 3_600 / assumed.efficiency
@@ -122,9 +121,9 @@ def plan(measured: Measured, assumed: Assumed, scored_days: int) -> Plan:
         cost_a_billion=cost / (assumed.transactions * scored_days / 1e9),
         read=read,
         exchanged=exchanged,
-        network_minutes=(read + exchanged) / machines / (assumed.network * 1e9 / 8) / 60,
-        disk_minutes=(read + 4 * exchanged) / machines / (assumed.disk * 1e6) / 60,
-        map_outputs=math.ceil(read / SPLIT) * math.ceil(rows / BUCKET_ROWS),
+        network_minutes=(read + 2 * exchanged) / machines / (assumed.network * 1e9 / 8) / 60,
+        disk_minutes=(read + 2 * exchanged) / machines / (assumed.disk * 1e6) / 60,
+        pieces=math.ceil(rows / SPLIT_ROWS) * math.ceil(rows / BUCKET_ROWS),
     )
 
 
@@ -164,8 +163,8 @@ def _rows(plans: Sequence[Plan]) -> list[str]:
         "exchanged, TB": [f"{it.exchanged / 1e12:,.2f}" for it in plans],
         "network of a machine, minutes": [f"{it.network_minutes:,.1f}" for it in plans],
         "disk of a machine, minutes": [f"{it.disk_minutes:,.1f}" for it in plans],
-        f"blocks of an exchange, millions, at --bucket-rows {BUCKET_ROWS}": [
-            f"{it.map_outputs / 1e6:,.0f}" for it in plans
+        f"pieces for the first stage, millions, at --bucket-rows {BUCKET_ROWS}": [
+            f"{it.pieces / 1e6:,.0f}" for it in plans
         ],
     }
     return [f"| {name} | {' | '.join(cells)} |" for name, cells in rows.items()]

@@ -51,7 +51,7 @@ def bench_score(files: Sequence[Path], model: Path, scratch: Path, *, rounds: in
     matrix = read_matrix(files[0], TORCH_ROWS)
     numbers = {"ours": rows_in(files), PREDICT_BATCH: rows_in(few), TORCH: len(matrix)}
     say(f"scoring {numbers['ours']:,} rows of {len(names)} ready features")
-    with spark_session(scratch, master=f"local[{CORES}]") as session:
+    with spark_session(scratch, master=f"local[{CORES}]", for_rows=True) as session:
         contenders: dict[str, Callable[[], object]] = {
             "ours": lambda: consume(ours(session, files, model)),
             PREDICT_BATCH: lambda: consume(predict_batch(session, few, model)),

@@ -53,9 +53,9 @@ def test_a_plan_is_simple_arithmetic() -> None:
     assert found.cost == pytest.approx(51.67, abs=0.01)
     assert found.cost_a_billion == pytest.approx(17.22, abs=0.01)
     assert (found.read, found.exchanged) == (2.325e12, 9.3e12)
-    assert found.network_minutes == pytest.approx(11.625e12 / 52 / 1.25e9 / 60)
-    assert found.disk_minutes == pytest.approx(39.525e12 / 52 / 1e8 / 60)
-    assert found.map_outputs == 17_323 * 372_000
+    assert found.network_minutes == pytest.approx(20.925e12 / 52 / 1.25e9 / 60)
+    assert found.disk_minutes == pytest.approx(20.925e12 / 52 / 1e8 / 60)
+    assert found.pieces == 93_000 * 372_000
 
 
 def test_more_hours_need_fewer_machines_at_the_same_price() -> None:

@@ -1,7 +1,7 @@
 """From a history to scores in a folder: our job and the peer's, each run in its own process.
 
 As a program, `whole_jobs.py NAME HISTORY MODEL FOLDER` does one and prints, as JSON, the seconds
-that it took, without those in which Spark started, and the bytes that Spark exchanged.
+that it took, without those in which Spark started, and the bytes that went from stage to stage.
 """
 
 from __future__ import annotations
@@ -24,17 +24,26 @@ from batch_proc.spark_session import spark_session
 OURS, PEER = "ours", "Spark windows, pandas_udf"
 CORES = 2
 
-Job = Callable[[SparkSession, Sequence[Path], Path, Path], None]
+Job = Callable[[SparkSession, Sequence[Path], Path, Path], int]
+"""Scores a history, and says how many bytes were exchanged."""
 
 
-def ours(session: SparkSession, files: Sequence[Path], model: Path, output: Path) -> None:  # noqa: ARG001
-    """`//batch:infer`, in the session of the process."""
+def ours(session: SparkSession, files: Sequence[Path], model: Path, output: Path) -> int:  # noqa: ARG001
+    """`//batch:infer`, in the session of the process; its tasks leave files for the next stage."""
     (folder,) = {file.parent for file in files}  # all files of it
     options = InferOptions(input=str(folder), output=str(output), model=str(model))
-    infer(options, output.with_name("home"), Stages())
+    done = infer(options, output.with_name("home"), Stages())
+    (exchanged,) = (int(it.value) for it in done.measures if it.name == "exchanged")
+    return exchanged
 
 
-JOBS: dict[str, Job] = {OURS: ours, PEER: spark_peer.score_history}
+def peers(session: SparkSession, files: Sequence[Path], model: Path, output: Path) -> int:
+    """As a Spark user would write it."""
+    spark_peer.score_history(session, files, model, output)
+    return exchanged_bytes(session)
+
+
+JOBS: dict[str, Job] = {OURS: ours, PEER: peers}
 
 
 def exchanged_bytes(session: SparkSession) -> int:
@@ -54,11 +63,13 @@ def main() -> None:
     parser.add_argument("--files", type=int, help="only so many of the first (the peer's)")
     given = parser.parse_args()
     files = sorted(given.history.iterdir())[: given.files]
-    with spark_session(given.folder / "spark", master=f"local[{CORES}]") as session:
+    spark = spark_session(
+        given.folder / "spark", master=f"local[{CORES}]", for_rows=given.name == PEER
+    )
+    with spark as session:
         started = time.perf_counter()
-        JOBS[given.name](session, files, given.model, given.folder / "scores")
+        exchanged = JOBS[given.name](session, files, given.model, given.folder / "scores")
         seconds = time.perf_counter() - started
-        exchanged = exchanged_bytes(session)
     sys.stdout.write(json.dumps({"seconds": seconds, "exchanged": exchanged}))
 
 

@@ -16,13 +16,22 @@ from small_model import bytes_below
 
 from batch_proc import day_files
 from batch_proc.bucket_rows import Labels, Layout
-from batch_proc.day_files import DayTask, check_output, group_days, publish
+from batch_proc.day_files import (
+    DayTask,
+    ScoredRows,
+    check_output,
+    day_pieces,
+    group_days,
+    publish,
+)
+from batch_proc.pieces import write_pieces
 from batch_proc.run_ledger import Step
 from fraud_ml.errors import DataError
 from fraud_ml.feature_spec import DEFAULT_SPEC
 
 LAYOUT = Layout(spec=DEFAULT_SPEC, labels=Labels.NONE, label_delay=dt.timedelta(0))
 DAY = dt.date(2018, 4, 1)
+DAY_0 = dt.date(1970, 1, 1)
 
 
 @given(st.lists(st.integers(1, 50), min_size=1, max_size=40), st.integers(1, 100))
@@ -34,6 +43,27 @@ def test_groups_are_consecutive_days_of_no_more_rows_than_wanted(
     assert [day for group in groups for day in group] == sorted(by_day)
     for group in groups:
         assert len(group) == 1 or sum(by_day[day] for day in group) <= target
+
+
+@pytest.mark.parametrize("target", [50, 200, 400, 10_000])
+def test_spans_bring_each_row_to_its_day_in_order(tmp_path: Path, target: int) -> None:
+    rows = scored_rows(1_000)
+    by_day = {DAY_0: 334, DAY_0 + dt.timedelta(days=1): 333, DAY_0 + dt.timedelta(days=2): 333}
+    groups = group_days(by_day, target=target)
+    pieces = day_pieces(groups, by_day, time=LAYOUT.column["timestamp"], target=target)
+    n_spans = np.bincount(pieces.groups)
+    for days, spans in zip(groups, n_spans, strict=True):
+        assert spans == (1 if len(days) > 1 else -(-by_day[days[0]] // target))
+    files = []
+    for number, some in enumerate((slice(0, 1_000, 2), slice(1, 1_000, 2))):
+        files.append(tmp_path / str(number))
+        write_pieces(files[-1], [rows.take(np.arange(1_000)[some])], pieces)
+    scored = ScoredRows(files=tuple(files), pieces=pieces)
+    found = [
+        pa.Table.from_batches(list(scored.of_group(LAYOUT, group))) for group in range(len(groups))
+    ]
+    assert [it.num_rows for it in found] == [sum(by_day[day] for day in days) for days in groups]
+    assert pa.concat_tables(found).equals(rows.combine_chunks())
 
 
 def scored_rows(n: int) -> pa.Table:
@@ -55,14 +85,14 @@ def written(folder: Path, batches: list[pa.RecordBatch]) -> dict[str, bytes]:
     (folder / "step").mkdir(parents=True)
     task = DayTask(
         layout=LAYOUT,
+        scored=ScoredRows(files=(), pieces=day_pieces([], {}, time="", target=1)),
         step=Step(folder / "step"),
-        groups=(0,),
         folder=folder / "days",
         model_name="fraud",
         model_version=None,
         checksum="0" * 64,
     )
-    task.work(0, iter(batches))
+    task.write(0, iter(batches))
     return dict(bytes_below(folder / "days"))
 
 

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
+from html_page import read_page
 from pyspark.sql import SparkSession
 from small_model import (
     FEW,
@@ -265,7 +266,15 @@ def test_the_command_scores_with_the_champion_and_says_what_it_found(
     assert "scores of fraud version 1" in said.out
     assert f"output: {options.output}" in said.out
     assert "score by customer_id: " in said.err
+    (report,) = (home / "reports").iterdir()
+    assert f"report: {report}\n" in said.out
+    assert report.name == "scores-fraud-1-2018-05-15.html"
     found = {row["name"]: row["value"] for row in json.loads(numbers.read_text())}
     assert found["scored"] == read_days(Path(options.output)).num_rows
     assert {"survey_seconds", "stage_1_seconds", "stage_2_seconds", "days_seconds"} <= set(found)
-    assert set(read_days(Path(options.output))["model_version"].to_pylist()) == {1}
+    scores = read_days(Path(options.output))
+    assert set(scores["model_version"].to_pylist()) == {1}
+    page = read_page(report.read_text(encoding="utf-8"))
+    assert f"{scores.num_rows:,} payments of 45 days scored, 2018-04-01 to 2018-05-15." in page.text
+    assert "moves scores most" in page.text
+    assert "fraud, found" in page.text

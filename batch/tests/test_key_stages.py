@@ -76,10 +76,10 @@ def test_a_spec_without_keys_has_one_stage() -> None:
     assert stage.columns == {"amount", "c"}
 
 
-def test_rows_are_spread_before_a_hot_key_that_cannot_be_cut_at_once() -> None:
-    hot = {("terminal_id",)}
-    assert keys(plan_stages(DEFAULT_SPEC, hot, spread_first=True))[0] == ()
-    assert keys(plan_stages(DEFAULT_SPEC, spread_first=True))[0] == ("terminal_id",)
+def test_rows_are_spread_first_where_labels_come_to_them() -> None:
+    first, second, _ = plan_stages(DEFAULT_SPEC, spread_first=True)
+    assert (first.key, second.key) == ((), ("terminal_id",))
+    assert [feature.name for feature in first.features] == ["amount", "is_weekend", "is_night"]
 
 
 def test_the_past_is_what_windows_and_medians_see() -> None:

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batch_proc.bucket_rows import Labels, Layout
-from batch_proc.key_stages import KeyStage, past_of
+from batch_proc.bucketing import HotSlice, needed_by
+from batch_proc.key_stages import KeyStage, past_of, reach_of
 from batch_proc.time_slices import Slice, cut
 from fraud_ml.feature_spec import (
     OF_NTH_LAST,
@@ -103,10 +104,9 @@ def own_rows(it: Slice, times: np.ndarray) -> np.ndarray:
 
 
 def rows_needed(it: Slice, times: np.ndarray) -> np.ndarray:
-    """As Spark selects them in hot_keys."""
-    seen = times >= (times[0] if it.context_from is None else it.context_from)
-    wanted = times < (times[-1] + 1 if it.stop is None else it.stop)
-    return wanted & (seen | (times == times[0]))
+    needed = np.zeros(len(times), dtype=bool)
+    needed[needed_by(HotSlice(key=0, first=int(times[0]), slice=it, bucket=0), times)] = True
+    return needed
 
 
 @settings(max_examples=60, deadline=None)
@@ -128,6 +128,38 @@ def test_slices_have_the_features_of_the_whole_history(
         there = LAYOUT.with_features(rows.filter(pa.array(needed)), STAGE)
         found = LAYOUT.matrix(there)[own[needed]]
         np.testing.assert_array_equal(found, whole[own])
+
+
+WINDOWS = FeatureSpec(
+    features=tuple(
+        f for f in SPEC.features
+        if f.window is not None and not past_of([f], SPEC).rows
+    ),
+    resolution=RESOLUTION,
+)  # fmt: skip
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 10**6), since=st.integers(0, N - 1))
+def test_rows_before_the_reach_of_windows_change_nothing(seed: int, since: int) -> None:
+    transactions, labels = history(seed, 400)
+    times = transactions.column("timestamp").cast(pa.int64()).to_numpy()
+    reach = reach_of(WINDOWS)
+    assert reach is not None
+    instant = RESOLUTION // dt.timedelta(microseconds=1)
+    first = times[since] // instant * instant - reach // dt.timedelta(microseconds=1)
+    kept, scored = times >= first, times >= times[since]
+    whole = feature_matrix(compute_features(transactions, labels, WINDOWS))
+    some = (it.filter(pa.array(kept)) for it in (transactions, labels))
+    found = feature_matrix(compute_features(*some, WINDOWS))
+    np.testing.assert_array_equal(found[scored[kept]], whole[scored])
+
+
+def test_features_of_all_the_past_have_no_reach() -> None:
+    assert reach_of(SPEC) is None
+    for feature in SPEC.features:
+        alone = FeatureSpec(features=(feature,), resolution=RESOLUTION, usual_over=4)
+        assert (reach_of(alone) is None) == (feature not in WINDOWS.features)
 
 
 @settings(max_examples=25, deadline=None)

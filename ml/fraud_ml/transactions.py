@@ -25,6 +25,7 @@ __all__ = [
     "known_labels",
     "label_schema",
     "normalise_labels",
+    "normalise_times",
     "normalise_transactions",
     "transaction_columns",
     "transaction_schema",
@@ -121,6 +122,21 @@ def _typed(source: _columns.Source, name: str, spec: FeatureSpec) -> pa.ChunkedA
     return _columns.categories(source, name)
 
 
+def normalise_times(
+    table: pa.Table, *, source_names: Mapping[str, str] | None = None
+) -> pa.ChunkedArray:
+    """The column ``timestamp`` of ``table`` as :func:`normalise_transactions` types it.
+
+    Args:
+        table: columns under our names, this one among them; its nulls are kept.
+        source_names: our column name to the user's, for error messages.
+
+    Raises:
+        DataError: it is of the wrong type, or one of its times cannot be understood.
+    """
+    return _columns.timestamps(_columns.Source(table=table, names=source_names or {}), "timestamp")
+
+
 def normalise_labels(
     table: pa.Table,
     transactions: pa.Table,
@@ -148,11 +164,12 @@ def normalise_labels(
     source = _columns.Source(table=table, names=source_names or {})
     ids = _columns.identifiers(source, "transaction_id")
     is_fraud = _columns.flags(source, "is_fraud")
-    _check_unique(source, ids)
     known_ids = transactions.column("transaction_id")
-    _check_known(source, ids, known_ids)
-
-    row_of = pc.index_in(known_ids, value_set=ids)  # of each transaction, its row in `table`
+    row_of = _same_ids(ids, known_ids)  # of each transaction, its row in `table`
+    if row_of is None:
+        _check_unique(source, ids)
+        _check_known(source, ids, known_ids)
+        row_of = pc.index_in(known_ids, value_set=ids)
     is_fraud = is_fraud.take(row_of)
     timestamp = transactions.column("timestamp")
     labelled_at = pc.add(timestamp, pa.scalar(label_delay, pa.duration("us")))
@@ -196,8 +213,32 @@ def known_labels(table: pa.Table, *, source_names: Mapping[str, str] | None = No
     return labels.filter(known).sort_by([("labelled_at", "ascending")])
 
 
+def _same_ids(ids: pa.ChunkedArray, known: pa.ChunkedArray) -> pa.Array | None:
+    """Of each of ``known`` its row in ``ids``, where both are the same whole numbers, each once.
+
+    None where they are not. That is the usual case of labels in the transactions' own table, and
+    sorting what is nearly sorted takes a fifth of the time of looking each up.
+    """
+    if len(ids) != len(known) or not ids.type == known.type == pa.int64():
+        return None
+    values, theirs = ids.to_numpy(), known.to_numpy()
+    order, their_order = (np.argsort(it, kind="stable") for it in (values, theirs))
+    ascending = values[order]
+    if (np.diff(ascending) == 0).any() or not np.array_equal(ascending, theirs[their_order]):
+        return None
+    row_of = np.empty_like(order)
+    row_of[their_order] = order
+    return pa.array(row_of)
+
+
+def _is_unique(ids: pa.ChunkedArray) -> bool:
+    if ids.type == pa.int64():
+        return not (np.diff(np.sort(ids.to_numpy(), kind="stable")) == 0).any()
+    return bool(pc.count_distinct(ids).as_py() == len(ids))
+
+
 def _check_unique(source: _columns.Source, ids: pa.ChunkedArray) -> None:
-    if pc.count_distinct(ids).as_py() == len(ids):
+    if _is_unique(ids):
         return
     codes = ids.combine_chunks().dictionary_encode().indices.to_numpy()
     first_row = np.unique(codes, return_index=True)[1]

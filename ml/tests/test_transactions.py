@@ -12,7 +12,7 @@ from fraud_ml.feature_spec import (
     FeatureSpec,
     WindowFeature,
 )
-from fraud_ml.transactions import normalise_labels, normalise_transactions
+from fraud_ml.transactions import normalise_labels, normalise_times, normalise_transactions
 
 UTC = dt.UTC
 
@@ -363,6 +363,43 @@ def test_labels_may_be_columns_of_the_transactions_own_table(transactions):
     own = payments(is_fraud=pa.array([0, None, 1], pa.int8()))
     normal = normalise_labels(own, transactions)
     assert normal["is_fraud"].to_pylist() == [True, False, None]
+
+
+@pytest.mark.parametrize("as_text", [False, True])
+def test_labels_of_the_own_table_are_joined_whatever_the_order(as_text):
+    ids = [(it * 37) % 101 for it in range(101)]
+    own = pa.table(
+        {
+            "transaction_id": [str(it) for it in ids] if as_text else ids,
+            "timestamp": [dt.datetime(2018, 4, 1 + it % 9, tzinfo=dt.UTC) for it in range(101)],
+            "customer_id": [7] * 101,
+            "terminal_id": [8] * 101,
+            "amount": [1.0] * 101,
+            "is_fraud": [it % 3 == 0 for it in ids],
+        }
+    )
+    transactions = normalise_transactions(own)
+    normal = normalise_labels(own, transactions)
+    assert normal["transaction_id"].equals(transactions["transaction_id"])
+    assert normal["is_fraud"].to_pylist() == [
+        int(it) % 3 == 0 for it in transactions["transaction_id"].to_pylist()
+    ]
+    twice = pa.concat_tables([own, own.slice(0, 1)])
+    with pytest.raises(DataError, match="occurs in row 0 and again in row 101"):
+        normalise_labels(twice, transactions)
+    with pytest.raises(DataError, match="occurs in row 0 and again in row 101"):
+        normalise_transactions(twice)
+
+
+def test_times_alone_are_typed_and_nulls_kept():
+    table = pa.table({"timestamp": ["2018-04-01", None, "2018-04-01T02:00:00+02:00"]})
+    times = normalise_times(table)
+    assert times.type == pa.timestamp("us", tz="UTC")
+    first = dt.datetime(2018, 4, 1, tzinfo=dt.UTC)
+    assert times.to_pylist() == [first, None, first]
+    named = pa.table({"timestamp": ["soon"]})
+    with pytest.raises(DataError, match="'PAID_AT'"):
+        normalise_times(named, source_names={"timestamp": "PAID_AT"})
 
 
 def test_no_labels_at_all_is_all_unknown(transactions):
