@@ -106,8 +106,14 @@ def test_torchserve_tells_it(tmp_path) -> None:
     with running_server(tmp_path, artifact=artifact) as server:
         body = json.dumps({"transactions": rows_of(some)}).encode()
         reply = ask(server.ports.inference, "/predictions/fraud", body)
+        # TorchServe takes them in one by one.
         found = metrics_when(
-            server.ports.metrics, lambda found: found["fraud_drift_rows"].get(("1",)) == 1_200
+            server.ports.metrics,
+            lambda found: (
+                found["fraud_drift_rows"].get(("1",)) == 1_200
+                and ("1",) in found["fraud_score_psi"]
+                and len(found["fraud_feature_psi"]) == n_features
+            ),
         )
     scores = np.float32([row["score"] for row in reply.json["transactions"]])
     of_score = psi(low.score, low.score.count(scores))
