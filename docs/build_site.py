@@ -8,31 +8,23 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mkdocs.commands.build import build
 from mkdocs.config import load_config
 
-PACKAGES = {
-    "ml": "fraud_ml",
-    "connectors": "data_connector",
-    "serving": "fraud_detect",
-    "batch": "batch_proc",
-    "research": "experiments",
-}
-"""The package of each project's folder."""
-
 _ROLE = re.compile(r":(?:class|data|func|meth|mod|attr|exc):`~?([^`]+)`")  # of reStructuredText
 
 
-def build_site(sources: Sequence[Path], output: Path) -> None:
+def build_site(sources: Sequence[Path], packages: Mapping[str, str], output: Path) -> None:
     """Writes the site into the folder ``output``; a link that leads nowhere is an error.
 
     Args:
         sources: the files that it is made from, relative to the tree's root: Markdown, what that
-            links to, packages, and the file of settings.
+            links to, packages, and the file of settings. Bazel's own files are passed over.
+        packages: of each project's folder.
         output: becomes the site.
 
     Raises:
@@ -42,10 +34,14 @@ def build_site(sources: Sequence[Path], output: Path) -> None:
         pages, code = Path(folder) / "pages", Path(folder) / "code"
         for source in sources:
             if source.suffix == ".py":
-                _write(code / source, _ROLE.sub(r"`\1`", source.read_text()))
-            elif source.suffix != ".yml":
+                place = code / source.relative_to(source.parts[0])
+                _write(place, _ROLE.sub(r"`\1`", source.read_text()))
+            elif source.suffix not in (".bazel", ".bzl", ".yml"):
                 _write(pages / source, source.read_text())
-        reference = {project: _reference(pages, code, project) for project in PACKAGES}
+        reference = {
+            project: {package: _reference(pages, code, package)}
+            for project, package in packages.items()
+        }
         (settings,) = [it for it in sources if it.suffix == ".yml"]
         shutil.copyfile(settings, Path(folder) / "mkdocs.yml")
         config = load_config(
@@ -60,36 +56,40 @@ def build_site(sources: Sequence[Path], output: Path) -> None:
             dated.unlink()
 
 
-def navigation(pages: Path, reference: dict[str, list[str]]) -> list[Any]:
-    """The site's contents: the tree's pages, a part for each project, the reference last of it."""
+def navigation(pages: Path, reference: Mapping[str, Mapping[str, list[str]]]) -> list[Any]:
+    """The site's contents: the tree's pages, and of each project its own and those of its package.
+
+    Args:
+        pages: the folder with all pages.
+        reference: of each project its package, and the pages of its modules.
+    """
     parts: list[Any] = [
         {"fraud-detect": "README.md"},
         {"What goes wrong in a mono-repo, and does not here": "docs/dangers.md"},
         {"Contributing": "CONTRIBUTING.md"},
     ]
-    for project, package in PACKAGES.items():
+    for project, of_package in reference.items():
         more = sorted(
             str(it.relative_to(pages))
             for it in (pages / project).rglob("*.md")
             if it != pages / project / "README.md"
         )
-        parts.append({project: [f"{project}/README.md", *more, {package: reference[project]}]})
+        parts.append({project: [f"{project}/README.md", *more, dict(of_package)]})
     told = {"README.md", "CONTRIBUTING.md", "docs/dangers.md"}
     others = {
         str(it.relative_to(pages))
         for it in pages.rglob("*.md")
-        if it.relative_to(pages).parts[0] not in {*PACKAGES, "reference"}
+        if it.relative_to(pages).parts[0] not in {*reference, "reference"}
     }
     parts.append({"more": sorted(others - told)})
     return parts
 
 
-def _reference(pages: Path, code: Path, project: str) -> list[str]:
-    """Writes a page for each public module of a project; their paths."""
-    package = PACKAGES[project]
+def _reference(pages: Path, code: Path, package: str) -> list[str]:
+    """Writes a page for each public module of a package; their paths."""
     modules = [
-        ".".join(it.relative_to(code / project).with_suffix("").parts)
-        for it in sorted((code / project / package).rglob("*.py"))
+        ".".join(it.relative_to(code).with_suffix("").parts)
+        for it in sorted((code / package).rglob("*.py"))
     ]
     public = [it for it in modules if not any(part.startswith("_") for part in it.split("."))]
     paths = [f"reference/{it}.md" for it in public]
@@ -103,20 +103,19 @@ def _write(path: Path, text: str) -> None:
     path.write_text(text)
 
 
-def _sources(lists: Iterable[Path]) -> list[Path]:
-    return sorted({Path(line) for it in lists for line in it.read_text().splitlines()})
-
-
 def main() -> None:
-    """`build_site OUTPUT LIST`, from the tree's root; a line of the list is a file."""
+    """`build_site OUTPUT LIST FOLDER=PACKAGE...`, from the tree's root; a line is a file."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("output", type=Path)
     parser.add_argument("list", type=Path)
+    parser.add_argument("package", nargs="+")
     given = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     os.environ.setdefault("HOME", tempfile.gettempdir())  # libraries look for settings there
     shutil.rmtree(given.output, ignore_errors=True)
-    build_site(_sources([given.list]), given.output.absolute())
+    sources = [Path(line) for line in given.list.read_text().splitlines()]
+    packages = dict(it.split("=") for it in given.package)
+    build_site(sources, packages, given.output.absolute())
 
 
 if __name__ == "__main__":

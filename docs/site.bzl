@@ -8,7 +8,10 @@ def _site_impl(ctx):
         outputs = [output],
         inputs = ctx.files.srcs + [sources],
         executable = ctx.executable.builder,
-        arguments = [output.path, sources.path],
+        arguments = [output.path, sources.path] + [
+            "%s=%s" % project
+            for project in ctx.attr.packages.items()
+        ],
         mnemonic = "BuildSite",
         progress_message = "Building the site",
     )
@@ -18,6 +21,7 @@ site = rule(
     implementation = _site_impl,
     doc = "What `builder` makes of `srcs`, which lie where they lie in the tree.",
     attrs = {
+        "packages": attr.string_dict(doc = "Of each project's folder.", mandatory = True),
         "builder": attr.label(executable = True, cfg = "exec", mandatory = True),
         "srcs": attr.label_list(allow_files = True, mandatory = True),
     },

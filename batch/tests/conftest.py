@@ -43,3 +43,11 @@ def write(tmp_path: Path) -> Callable[[pa.Table], str]:
         return path
 
     return write_table
+
+
+@pytest.fixture(scope="session")
+def source(tmp_path_factory: pytest.TempPathFactory, rows: pa.Table) -> str:
+    """The path of a Parquet file with the rows, which no test changes."""
+    path = str(tmp_path_factory.mktemp("source") / "transactions.parquet")
+    data_connector.load(rows, path)
+    return path

@@ -4,19 +4,9 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
-import pyarrow as pa
 import pytest
 from distributed_run import DEADLINE, Run, left_in, left_over, until
 from small_training import run_train
-
-import data_connector
-
-
-@pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory, rows: pa.Table) -> str:
-    path = str(tmp_path_factory.mktemp("source") / "transactions.parquet")
-    data_connector.load(rows, path)
-    return path
 
 
 @pytest.fixture

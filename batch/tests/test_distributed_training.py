@@ -6,14 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
-import pyarrow as pa
 import pyspark
 import pytest
 import torch
 from distributed_run import Run, left_over, until
 from small_training import TRAIN_START, run_train
 
-import data_connector
 from batch_proc.fold import Days, make_fold
 from batch_proc.history import History
 from data_connector import ModelStore
@@ -21,13 +19,6 @@ from fraud_ml.artifact import load_artifact
 from fraud_ml.bootstrap import bootstrap_interval
 from fraud_ml.metrics import average_precision
 from fraud_ml.simulator import Simulation
-
-
-@pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory, rows: pa.Table) -> str:
-    path = str(tmp_path_factory.mktemp("source") / "transactions.parquet")
-    data_connector.load(rows, path)
-    return path
 
 
 @pytest.fixture

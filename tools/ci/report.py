@@ -1,6 +1,6 @@
 """What the shared cache saves: `test` in fresh clones of the last commit, measured.
 
-    ./bazelw run //tools/ci:report                             all tests, cold first: hours, perhaps
+    ./bazelw run //tools/ci:report                             all tests, cold first: hours
     ./bazelw run //tools/ci:report -- --quick                  lint and format of two projects
     ./bazelw run //tools/ci:report -- --targets //ml/... --json report.json
 
@@ -38,7 +38,6 @@ COLD, NO_OP, LEAF, LIBRARY, LOCK, FRESH = (
     "lock edit",
     "fresh clone",
 )
-SPACE = "20 GB"
 
 
 def main() -> int:
@@ -213,8 +212,8 @@ def _parsed() -> argparse.Namespace:
         "--folder",
         type=Path,
         default=Path("/var/tmp"),  # noqa: S108 (a folder of its own is made in it)
-        help=f"where clones and output go for a while; not below /tmp, which Bazel's sandbox "
-        f"replaces; all tests take about {SPACE} (%(default)s)",
+        help="where clones and output go for a while; not below /tmp, which Bazel's sandbox "
+        "replaces; packages alone take several GB (%(default)s)",
     )
     given = parser.parse_args()
     if given.targets:
