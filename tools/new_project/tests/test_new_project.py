@@ -32,14 +32,14 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(scope="module", params=KINDS)
 def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tree with a new project called console, of each kind in turn."""
+    """A tree with a new project called zeppelin, as none will be, of each kind in turn."""
     root: Path = tmp_path_factory.mktemp(request.param)
     for path in FILES:
         (root / path).parent.mkdir(exist_ok=True)
         shutil.copyfile(path, root / path)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BUILD_WORKSPACE_DIRECTORY", str(root))
-        command = ["console", "--kind", request.param, "--owner", "@fraud-detect/console"]
+        command = ["zeppelin", "--kind", request.param, "--owner", "@fraud-detect/zeppelin"]
         assert new_project.main(command) == 0
     return root
 
@@ -57,18 +57,18 @@ def run(root: Path, *command: str | Path, **environment: str) -> None:
 
 
 def python_path(root: Path) -> str:
-    return os.pathsep.join([str(root / "console"), *sys.path])
+    return os.pathsep.join([str(root / "zeppelin"), *sys.path])
 
 
 def test_it_is_linted_and_formatted(made: Path) -> None:
-    options = ("--no-cache", "--config", "ruff.toml", "console")
+    options = ("--no-cache", "--config", "ruff.toml", "zeppelin")
     run(made, RUFF, "check", *options)
     run(made, RUFF, "format", "--diff", *options)
 
 
 def test_its_types_are_right(made: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
-    ours = [made / "console", *(path for path in sys.path if path.startswith(str(HERE)))]
-    files = sorted((made / "console/fraud_console").glob("*.py"))
+    ours = [made / "zeppelin", *(path for path in sys.path if path.startswith(str(HERE)))]
+    files = sorted((made / "zeppelin/fraud_zeppelin").glob("*.py"))
     run(
         made,
         *(sys.executable, "-m", "mypy", "--config-file", "mypy.ini", *files),
@@ -80,16 +80,16 @@ def test_its_types_are_right(made: Path, tmp_path_factory: pytest.TempPathFactor
 
 def test_its_tests_pass(made: Path) -> None:
     options = ("-c", HERE / "tools/pytest/pytest.ini", "--rootdir", made)
-    command = (sys.executable, "-m", "pytest", *options, "console/tests")
+    command = (sys.executable, "-m", "pytest", *options, "zeppelin/tests")
     run(made, *command, PYTHONPATH=python_path(made), HOME=str(made))
 
 
 def test_it_has_an_owner(made: Path) -> None:
     text = (made / "CODEOWNERS").read_text()
     folders = {line.pattern.strip("/") for line in parse_owners(text)} - {"*", "CODEOWNERS"}
-    assert "console" in folders
+    assert "zeppelin" in folders
     assert list(problems(text, folders, ["README.md", "CODEOWNERS"])) == []
-    assert owners_of("console/README.md", parse_owners(text)) == ("@fraud-detect/console",)
+    assert owners_of("zeppelin/README.md", parse_owners(text)) == ("@fraud-detect/zeppelin",)
 
 
 def test_its_interface_is_listed(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,33 +97,33 @@ def test_its_interface_is_listed(made: Path, monkeypatch: pytest.MonkeyPatch) ->
     modules = re.search(r"^    modules = \[(.*?)\],$", build_file(made), re.M | re.S)
     names = re.findall(r'"(.*?)"', modules[1] if modules else "")
     arguments = [f"--module={name}" for name in names]
-    files = map(str, Path("console/fraud_console").glob("*.py"))
-    command = ["--check", "console/api.txt", "fraud_console", *arguments, *files]
+    files = map(str, Path("zeppelin/fraud_zeppelin").glob("*.py"))
+    command = ["--check", "zeppelin/api.txt", "fraud_zeppelin", *arguments, *files]
     assert api.main(command) == 0
 
 
 def test_it_is_documented_and_listed(made: Path) -> None:
-    assert "`./bazelw test //console/...`" in (made / "console/README.md").read_text()
-    assert (made / "console/CHANGELOG.md").read_text().startswith("# Changelog of console\n")
-    assert "\n| [`console`](console/README.md) | console |" in (made / "README.md").read_text()
-    assert "[console](console/CHANGELOG.md)." in (made / "CHANGELOG.md").read_text()
-    assert '"fraud_console", "tools"]' in (made / "ruff.toml").read_text()
+    assert "`./bazelw test //zeppelin/...`" in (made / "zeppelin/README.md").read_text()
+    assert (made / "zeppelin/CHANGELOG.md").read_text().startswith("# Changelog of zeppelin\n")
+    assert "\n| [`zeppelin`](zeppelin/README.md) | zeppelin |" in (made / "README.md").read_text()
+    assert "[zeppelin](zeppelin/CHANGELOG.md)." in (made / "CHANGELOG.md").read_text()
+    assert '"fraud_zeppelin", "tools"]' in (made / "ruff.toml").read_text()
     assert re.search(
-        r'^    "console": \("\w+", "fraud_console"\),$',
+        r'^    "zeppelin": \("\w+", "fraud_zeppelin"\),$',
         (made / "tools/projects.bzl").read_text(),
         re.MULTILINE,
     )
 
 
 def test_nothing_is_left_to_fill_in(made: Path) -> None:
-    for path in (made / "console").rglob("*"):
+    for path in (made / "zeppelin").rglob("*"):
         if path.is_file() and path.suffix != ".pyc":
             assert "{{" not in path.read_text(), path
             assert not path.name.endswith(".in")
 
 
 def build_file(root: Path) -> str:
-    return (root / "console/BUILD.bazel").read_text()
+    return (root / "zeppelin/BUILD.bazel").read_text()
 
 
 def contents(root: Path) -> dict[str, str]:
@@ -141,11 +141,11 @@ def contents(root: Path) -> dict[str, str]:
         (["c" * 41], "a name has up to 40"),
         (["tools"], "project 'tools': the name is taken"),
         (["bazel_out"], "the name is taken"),
-        (["console", "--package", "json"], "package 'json' would hide Python's own"),
-        (["console", "--package", "numpy"], "package 'numpy' is a dependency of ours"),
-        (["console", "--package", "fraud_ml"], "package 'fraud_ml' is another project's"),
-        (["console", "--package", "fraud.ml"], "package 'fraud.ml': a name has"),
-        (["console", "--owner", "me"], "owner 'me' is neither"),
+        (["zeppelin", "--package", "json"], "package 'json' would hide Python's own"),
+        (["zeppelin", "--package", "numpy"], "package 'numpy' is a dependency of ours"),
+        (["zeppelin", "--package", "fraud_ml"], "package 'fraud_ml' is another project's"),
+        (["zeppelin", "--package", "fraud.ml"], "package 'fraud.ml': a name has"),
+        (["zeppelin", "--owner", "me"], "owner 'me' is neither"),
     ],
 )
 def test_what_cannot_be_is_said_and_changes_nothing(
@@ -158,7 +158,7 @@ def test_what_cannot_be_is_said_and_changes_nothing(
     assert contents(tree) == before
 
 
-@pytest.mark.parametrize("arguments", [[], ["console"], ["console", "--kind", "ui"]])
+@pytest.mark.parametrize("arguments", [[], ["zeppelin"], ["zeppelin", "--kind", "ui"]])
 def test_wrong_usage_is_exit_code_2(arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as exit_:
         new_project.main(arguments)
@@ -171,7 +171,7 @@ def test_a_list_that_has_another_form_is_named_and_nothing_is_made(
 ) -> None:
     (tree / path).write_text("another form\n")
     before = contents(tree)
-    assert new_project.main(["console", "--kind", "lab"]) == 1
+    assert new_project.main(["zeppelin", "--kind", "lab"]) == 1
     assert f"{path} is not as it is known here" in capsys.readouterr().err
     assert contents(tree) == before
 
@@ -185,7 +185,7 @@ def test_a_failure_halfway_is_undone(
         raise PermissionError(13, "Permission denied", str(target))
 
     monkeypatch.setattr(Path, "rename", refuse)
-    assert new_project.main(["console", "--kind", "workflow"]) == 1
+    assert new_project.main(["zeppelin", "--kind", "workflow"]) == 1
     assert "Permission denied" in capsys.readouterr().err
     assert contents(tree) == before
 
@@ -193,8 +193,8 @@ def test_a_failure_halfway_is_undone(
 def test_a_second_project_of_the_same_name_is_refused(
     tree: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert new_project.main(["console", "--kind", "service"]) == 0
+    assert new_project.main(["zeppelin", "--kind", "service"]) == 0
     before = contents(tree)
-    assert new_project.main(["console", "--kind", "service"]) == 1
-    assert "there is a console in" in capsys.readouterr().err
+    assert new_project.main(["zeppelin", "--kind", "service"]) == 1
+    assert "there is a zeppelin in" in capsys.readouterr().err
     assert contents(tree) == before
