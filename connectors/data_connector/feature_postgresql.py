@@ -152,12 +152,12 @@ class PostgresqlFeatures(PostgresqlConnection):
         No lock: a put that is at work writes to the old generation still, as if it had been done
         before.
         """
-        self._execute(
+        swapped = self._execute(
             "UPDATE features_meta SET current = building, building = 0 WHERE building = %b",
             generation,
-        )
-        (current,) = self._row("SELECT current FROM features_meta")
-        return bool(current == generation)
+        ).rowcount
+        # What is current tells only of a swap whose answer was lost: another's may be next.
+        return swapped > 0 or self._row("SELECT current FROM features_meta") == (generation,)
 
     def abandon(self, generation: int) -> None:
         """Forget it."""

@@ -121,6 +121,27 @@ def test_a_put_at_work_during_a_replacement_counts_as_before_it(
         assert psql(postgresql, "SELECT count(*) FROM features_values") == [(0,)]
 
 
+def test_a_replacement_that_is_itself_replaced_at_once_was_done(
+    postgresql: str, psql: Psql
+) -> None:
+    with open_feature_store(postgresql) as store:
+        psql(
+            postgresql,
+            """
+            CREATE FUNCTION swap_again() RETURNS trigger LANGUAGE plpgsql AS
+            'BEGIN UPDATE features_meta SET current = 7; RETURN NULL; END'
+            """,
+        )
+        psql(
+            postgresql,
+            "CREATE TRIGGER another AFTER UPDATE ON features_meta FOR EACH ROW"
+            " WHEN (old.current <> new.current AND new.current <> 7)"
+            " EXECUTE FUNCTION swap_again()",
+        )
+        assert store.replace_all([("a", b"1")]) != 7
+        assert psql(postgresql, "SELECT current FROM features_meta") == [(7,)]
+
+
 def test_a_key_that_others_create_at_the_same_time_is_a_conflict(
     postgresql: str, psql: Psql
 ) -> None:
