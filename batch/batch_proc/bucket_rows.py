@@ -8,7 +8,7 @@ for what is known of them.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
@@ -168,11 +168,20 @@ class Layout:
             matrix[:, at] = rows.column(stored).to_numpy()
         return matrix
 
-    def needed(self, rows: pa.Table, later: Iterable[KeyStage]) -> pa.Table:
-        """``rows`` without what neither the stages after this one need nor the output."""
+    def needed(
+        self, rows: pa.Table, later: Iterable[KeyStage], *, also: Collection[str] = ()
+    ) -> pa.Table:
+        """``rows`` without what the stages after this one do not need.
+
+        Args:
+            rows: between stages.
+            later: the stages to come.
+            also: which columns to keep besides.
+        """
         later = tuple(later)
         columns = set(TRANSACTION_COLUMNS).union(*(stage.columns for stage in later))
-        wanted = {self.column[name] for name in columns} | {IS_FRAUD, *self.feature.values()}
+        wanted = {self.column[name] for name in columns}
+        wanted |= {IS_FRAUD, *self.feature.values(), *also}
         if any(stage.reads_labels for stage in later):
             wanted |= {LABELLED_AT, LABELS}
         return rows.select([name for name in rows.column_names if name in wanted])

@@ -1,38 +1,36 @@
-"""What a Spark task does with one bucket: features, in the last stage scores, in a file."""
+"""What a Spark task does with one bucket: a stage's features, in a file for the next stage."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
-from pyspark import Broadcast
 
-from batch_proc.bucket_rows import IS_FRAUD, Layout, Span, within
-from batch_proc.key_hash import hashes
+from batch_proc.bucket_rows import Layout, Span, within
 from batch_proc.key_stages import KeyStage
 from batch_proc.parts import RepeatsError
-from batch_proc.pieces import OnePiece, Placing, read_piece, write_pieces
+from batch_proc.pieces import Placing, read_piece, write_pieces
 from batch_proc.read_task import repeated
 from batch_proc.run_ledger import Step
-from batch_proc.scoring import DECISIONS, PackedModel, loaded_scorer
-
-SCORE, DECISION = "score", "decision"
-SAMPLE = "sample"
-"""The files with some scored rows and their features, beside those with the scores."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Model:
-    """The model, as tasks find it."""
+class Last(Protocol):
+    """What becomes of rows that have all features."""
 
-    packed: Broadcast[PackedModel]
-    checksum: str
+    @property
+    def placing(self) -> Placing:
+        """What those need who take what came of them."""
+
+    def keeps(self, layout: Layout) -> frozenset[str]:
+        """Columns between stages that no stage needs, and this does."""
+
+    def take(
+        self, layout: Layout, rows: pa.Table, step: Step, bucket: int
+    ) -> tuple[pa.Table, dict[str, Any]]:
+        """What comes of a bucket's rows, and what is recorded of it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,11 +64,9 @@ class BucketTask:
     """What the next step's tasks need."""
     own: Mapping[int, Span]
     """Of a bucket that is a slice of a hot key, the times of the rows that it is to give on."""
-    scored: Span
-    """The times of the rows that are scored."""
-    sampled: float
-    """The share of the scored rows to keep with their features."""
-    model: Model
+    wanted: Span
+    """The times of the rows that come out of the last stage."""
+    last: Last
 
     def work(self, bucket: int) -> None:
         """Does it: writes the rows, and a record.
@@ -92,9 +88,10 @@ class BucketTask:
         later = self.stages[self.number + 1 :]
         record: dict[str, Any] = {}
         if later:
-            rows = self.layout.needed(rows, later)
+            rows = self.layout.needed(rows, later, also=self.last.keeps(self.layout))
         else:
-            rows, record = self._scored(bucket, within(rows, self._time, self.scored))
+            rows = within(rows, self._time, self.wanted)
+            rows, record = self.last.take(self.layout, rows, self.step, bucket)
         written = write_pieces(self.step.data(bucket), [rows], self.placing)
         self.step.finish(bucket, {**written, **record})
 
@@ -108,44 +105,3 @@ class BucketTask:
     @property
     def _time(self) -> str:
         return self.layout.column["timestamp"]
-
-    def _scored(self, bucket: int, rows: pa.Table) -> tuple[pa.Table, dict[str, Any]]:
-        """What goes into the output, and what the summary needs to know of it."""
-        scorer = loaded_scorer(lambda: self.model.packed.value, self.model.checksum)
-        amounts = rows.column(self.layout.column["amount"]).to_numpy()
-        scores = scorer.score(self.layout.matrix(rows))
-        decisions = scorer.decide(scores, amounts)
-        is_fraud = np.zeros(rows.num_rows, dtype=bool)
-        if IS_FRAUD in rows.column_names:
-            known = rows.column(IS_FRAUD).fill_null(fill_value=False)
-            is_fraud = known.to_numpy(zero_copy_only=False)
-        names = ("transaction_id", "timestamp", "customer_id", "amount")
-        slim = rows.select([self.layout.column[name] for name in names])
-        slim = slim.append_column(SCORE, pa.array(scores))
-        slim = slim.append_column(DECISION, pa.array(decisions))
-        number = hashes(rows.column(self.layout.column["transaction_id"]))
-        some = np.flatnonzero(number <= self.sampled * np.iinfo(np.uint64).max)
-        sample = slim.append_column(IS_FRAUD, pa.array(is_fraud)).take(some)
-        for name in self.layout.feature.values():
-            sample = sample.append_column(name, rows.column(name).take(some))
-        write_pieces(self.step.data(bucket, SAMPLE), [sample], OnePiece())
-        return slim, {"decisions": _by_decision(decisions, amounts, is_fraud)}
-
-
-def _by_decision(
-    decisions: npt.NDArray[np.int8],
-    amounts: npt.NDArray[np.float64],
-    is_fraud: npt.NDArray[np.bool_],
-) -> dict[str, dict[str, float]]:
-    """Of each decision how many there are and of what amount, in all and of known frauds."""
-    found = {}
-    for decision in np.unique(decisions).tolist():
-        rows = decisions == decision
-        frauds = rows & is_fraud
-        found[DECISIONS.get(decision, "none")] = {
-            "rows": int(rows.sum()),
-            "amount": math.fsum(amounts[rows]),
-            "frauds": int(frauds.sum()),
-            "fraud_amount": math.fsum(amounts[frauds]),
-        }
-    return found

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from batch_proc.fold import Days, Rows, features_of
-from batch_proc.history import History
+from batch_proc.fold import Rows
+from batch_proc.training_data import TrainingData
 from data_connector import ConnectorError, ModelStore
 from data_connector.model_aliases import CHAMPION
 from fraud_ml.artifact import Artifact, load_artifact
@@ -29,8 +29,7 @@ Floats = npt.NDArray[np.float32]
 class NewModel:
     """A model that is not stored yet: what it was tested on, and how it scored it."""
 
-    history: History
-    days: Days
+    data: TrainingData
     rows: Rows
     spec: FeatureSpec
     """Of the features that the rows have."""
@@ -139,7 +138,7 @@ class _ResampledAP:
 def _score(champion: Artifact, new: NewModel) -> Floats:
     features = new.rows.features
     if champion.spec != new.spec:
-        features = features_of(new.rows, new.history, new.days, champion.spec)
+        features = new.data.features_of(new.rows, champion.spec)
     score: Floats = champion.net.score(torch.from_numpy(features)).numpy()
     return score
 
@@ -151,8 +150,8 @@ def _unfair(champion: Artifact, new: NewModel) -> str | None:
         until = dt.date.fromisoformat(trained.rpartition(" to ")[2])
     except ValueError:
         return "it does not say on which days it was trained, and may have seen the test"
-    if until >= new.days.test_start:
-        return f"it was trained on {trained}, and the test begins on {new.days.test_start}"
+    if until >= new.data.days.test_start:
+        return f"it was trained on {trained}, and the test begins on {new.data.days.test_start}"
     n_defrauded = len(np.unique(new.rows.customer[new.rows.is_fraud]))
     if n_defrauded < MIN_DEFRAUDED:
         return (

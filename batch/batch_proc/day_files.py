@@ -17,11 +17,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from batch_proc.bucket_rows import Layout
-from batch_proc.bucket_task import DECISION, SCORE
 from batch_proc.pieces import Ints, read_piece
 from batch_proc.read_task import DAY
 from batch_proc.report.measured import count_scores
 from batch_proc.run_ledger import Step
+from batch_proc.score_rows import DECISION, SCORE
 from batch_proc.scoring import DECISIONS
 from batch_proc.whole_files import ROW_GROUP, parquet_writer, whole_file
 from data_connector.atomic import sync_folder, write_errors

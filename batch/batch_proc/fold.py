@@ -33,9 +33,8 @@ class Days:
     test: int
 
     @classmethod
-    def latest(cls, history: History, *, train: int, delay: int, test: int) -> Days:
-        """The days whose last test day is the last day of the transactions."""
-        last = pc.max(history.transactions.column("timestamp")).as_py().date()
+    def latest(cls, last: dt.date, *, train: int, delay: int, test: int) -> Days:
+        """The days whose last test day is ``last``, the last day of the transactions."""
         start = last - dt.timedelta(days=train + delay + test - 1)
         return cls(train_start=start, train=train, delay=delay, test=test)
 
@@ -102,10 +101,27 @@ def make_folds(history: History, all_days: Sequence[Days], spec: FeatureSpec) ->
     history = _until(history, max(days.end for days in all_days))
     splits = [_split(history, days) for days in all_days]  # first: what is wrong shows early
     features = compute_features(history.transactions, history.labels, spec)
-    return [
-        Fold(train=_rows(history, features, split.train), test=_rows(history, features, split.test))
-        for split in splits
-    ]
+    return [_fold(history, features, split) for split in splits]
+
+
+def fold_of(history: History, features: pa.Table, days: Days) -> Fold:
+    """The rows of the train days and of the test days, whose features are known.
+
+    Args:
+        history: at least of those days and the delay between them.
+        features: a column a feature, row by row the history's.
+        days: as they follow each other.
+
+    Raises:
+        DataError: as :func:`make_fold`.
+    """
+    return _fold(history, features, _split(history, days))
+
+
+def _fold(history: History, features: pa.Table, split: Split) -> Fold:
+    return Fold(
+        train=_rows(history, features, split.train), test=_rows(history, features, split.test)
+    )
 
 
 def _split(history: History, days: Days) -> Split:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 import data_connector
 from batch_proc.column_names import OPTIONAL_COLUMNS
@@ -32,6 +33,12 @@ class History:
 
     transactions: pa.Table
     labels: pa.Table
+
+    @property
+    def last_day(self) -> dt.date:
+        """In UTC, of the transactions."""
+        last: dt.datetime = pc.max(self.transactions.column("timestamp")).as_py()
+        return last.date()
 
 
 def simulate_into(database: Path, config: SimulatorConfig) -> None:

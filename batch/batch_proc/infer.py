@@ -17,13 +17,14 @@ from batch_proc.column_names import read_column_names
 from batch_proc.day_files import check_output, publish
 from batch_proc.errors import SHOWN, ResumeError
 from batch_proc.infer_facts import Facts, facts_of, inference_of
-from batch_proc.infer_input import Input, find_input
+from batch_proc.infer_input import Input, Sources, find_input
 from batch_proc.infer_model import ChosenModel, choose_model
 from batch_proc.infer_options import InferOptions, parse_infer_options
 from batch_proc.infer_output import upsert_days
 from batch_proc.infer_report import infer_page
-from batch_proc.infer_stages import Done, Work, run_stages
+from batch_proc.infer_stages import Done, run_stages
 from batch_proc.infer_summary import summary, warnings
+from batch_proc.key_run import Work
 from batch_proc.measures import Measure, print_table, to_json, write_whole
 from batch_proc.progress import Stages
 from batch_proc.run_ledger import RunFolder, run_folder
@@ -66,7 +67,7 @@ def infer(options: InferOptions, home: Path, stages: Stages) -> Inferred:
     with stages.stage("look", "look at the input") as stage:
         spec = model.artifact.spec
         names = read_column_names(options.columns, spec) if options.columns else {}
-        source = find_input(options, spec, names)
+        source = find_input(_sources(options), spec, names)
         if is_local(options.output):
             check_output(path_of(options.output))
         stage.say(str(parse(options.input)))
@@ -88,6 +89,16 @@ def infer(options: InferOptions, home: Path, stages: Stages) -> Inferred:
     return Inferred(model, str(parse(options.output)), measures, said, facts)
 
 
+def _sources(options: InferOptions) -> Sources:
+    return Sources(
+        transactions=options.input,
+        table=options.table,
+        labels=options.labels,
+        labels_table=options.labels_table,
+        delay_days=options.delay_days,
+    )
+
+
 def _run(
     options: InferOptions, source: Input, model: ChosenModel, folder: RunFolder, stages: Stages
 ) -> Done:
@@ -104,12 +115,11 @@ def _run(
             session=session,
             ledger=ledger,
             source=source,
-            model=model,
             since=options.since,
             until=options.until,
             bucket_rows=options.bucket_rows,
         )
-        return run_stages(work, stages)
+        return run_stages(work, model, stages)
 
 
 def _fingerprint(options: InferOptions, source: Input, model: ChosenModel) -> dict[str, Any]:

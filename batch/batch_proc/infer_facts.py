@@ -11,13 +11,13 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from batch_proc.bucket_rows import IS_FRAUD, Layout
-from batch_proc.bucket_task import DECISION, SCORE
 from batch_proc.infer_model import ChosenModel
 from batch_proc.infer_report import Inference
 from batch_proc.infer_stages import Done
 from batch_proc.pieces import OnePiece, read_piece
 from batch_proc.report.explained import Example, examples, mean_contributions, notable
 from batch_proc.report.score_sections import DayOfDecisions
+from batch_proc.score_rows import DECISION, SCORE
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -15,7 +15,6 @@ from batch_proc.bucket_rows import IS_FRAUD, Labels, Layout
 from batch_proc.column_names import OPTIONAL_COLUMNS
 from batch_proc.history import LABELS as LABEL_TABLE
 from batch_proc.history import TRANSACTIONS
-from batch_proc.infer_options import InferOptions
 from batch_proc.raw_rows import RawRows
 from batch_proc.source_files import Source, is_local, local_source, names_there, path_of
 from data_connector.locations import parse
@@ -108,11 +107,25 @@ class Input:
         )
 
 
-def find_input(options: InferOptions, spec: FeatureSpec, names: Mapping[str, str]) -> Input:
-    """The input that the options name.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sources:
+    """Where transactions and labels are."""
+
+    transactions: str
+    """A path or a URL."""
+    table: str | None = None
+    labels: str | None = None
+    """A path or a URL; None: the rows have them, or the database's table `labels`, or nobody."""
+    labels_table: str | None = None
+    delay_days: int
+    """From a transaction to its label, where no `labelled_at` says when."""
+
+
+def find_input(sources: Sources, spec: FeatureSpec, names: Mapping[str, str]) -> Input:
+    """The input, checked as far as that takes no reading of rows.
 
     Args:
-        options: of the command.
+        sources: where it is.
         spec: of the features.
         names: our column name to the source's, where they differ.
 
@@ -122,10 +135,10 @@ def find_input(options: InferOptions, spec: FeatureSpec, names: Mapping[str, str
     """
     wanted = {name: names.get(name, name) for name in transaction_columns(spec)}
     optional = {name: names.get(name, name) for name in OPTIONAL_COLUMNS}
-    transactions = _table(options.input, options.table, TRANSACTIONS, wanted, optional)
+    transactions = _table(sources.transactions, sources.table, TRANSACTIONS, wanted, optional)
     _check_there(transactions, wanted, spec)
-    labels = _find_labels(options, transactions)
-    beside = labels is not None or options.labels is not None
+    labels = _find_labels(sources, transactions)
+    beside = labels is not None or sources.labels is not None
     if beside or IS_FRAUD not in transactions.columns:
         columns = {it: theirs for it, theirs in transactions.columns.items() if it not in optional}
         transactions = replace(transactions, columns=columns)
@@ -136,20 +149,20 @@ def find_input(options: InferOptions, spec: FeatureSpec, names: Mapping[str, str
     layout = Layout(
         spec=spec,
         labels=kind,
-        label_delay=dt.timedelta(days=options.delay_days),
+        label_delay=dt.timedelta(days=sources.delay_days),
         source_names=names,
     )
     return Input(transactions=transactions, labels=labels, layout=layout)
 
 
-def _find_labels(options: InferOptions, transactions: Table) -> Table | None:
-    source, table = options.labels, options.labels_table
+def _find_labels(sources: Sources, transactions: Table) -> Table | None:
+    source, table = sources.labels, sources.labels_table
     if source is None:
-        if IS_FRAUD in transactions.columns or is_local(options.input):
+        if IS_FRAUD in transactions.columns or is_local(sources.transactions):
             return None
-        if LABEL_TABLE not in data_connector.list_tables(options.input):
+        if LABEL_TABLE not in data_connector.list_tables(sources.transactions):
             return None
-        source, table = options.input, LABEL_TABLE
+        source, table = sources.transactions, LABEL_TABLE
     ours = {name: name for name in LABEL_COLUMNS}
     labels = _table(source, table, LABEL_TABLE, {}, ours)
     for name in ("transaction_id", IS_FRAUD):

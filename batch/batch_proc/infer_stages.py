@@ -1,95 +1,28 @@
-"""The stages of a run: by each key in turn, then by day; what is done is not done again."""
+"""The stages of a scoring run: features and scores by each key in turn, then days."""
 
 from __future__ import annotations
 
 import datetime as dt
-from collections import Counter
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pyspark.sql import SparkSession
-
-from batch_proc import survey
-from batch_proc.bucket_rows import Labels, Span
-from batch_proc.bucket_task import SAMPLE, Before, BucketTask, Model
-from batch_proc.bucketing import Buckets
 from batch_proc.day_files import DayTask, ScoredRows, day_pieces, group_days
-from batch_proc.infer_input import Input
 from batch_proc.infer_model import ChosenModel
-from batch_proc.infer_options import SPLIT_BUCKETS
-from batch_proc.key_stages import KeyStage, plan_stages, reach_of
-from batch_proc.parts import RepeatsError
-from batch_proc.pieces import Placing
+from batch_proc.key_run import (
+    FEW_BUCKETS,
+    Work,
+    begin,
+    files_of,
+    run_key_stages,
+    run_step,
+)
 from batch_proc.progress import Stage, Stages
-from batch_proc.raw_rows import RawRows
-from batch_proc.read_task import IDS, ById, ByLabelledId, ReadLabelsTask, ReadTask
-from batch_proc.row_places import check_repeats, places_of
-from batch_proc.run_ledger import Run, Step
-from batch_proc.source_files import Split
-from batch_proc.spark_jobs import FailedTaskError, gather, run_parts
-from fraud_ml.errors import DataError
+from batch_proc.score_rows import SAMPLE, ScoreRows
 
-_SMALL_BUCKET = 50_000  # rows: with fewer, what a task costs by itself is no longer small
-_FEW_BUCKETS = 16  # that many cores have work also where all rows would fit into fewer buckets
 _FEW_ROWS = 10_000  # of days: each is a file, and waits for the disk
 SAMPLE_ROWS = 5_000
 """Of the scored rows so many, about, are kept with their features for the report."""
-_MICROSECOND = dt.timedelta(microseconds=1)
-_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Work:
-    """What the stages work on."""
-
-    session: SparkSession
-    ledger: Run
-    source: Input
-    model: ChosenModel
-    since: dt.datetime | None
-    until: dt.datetime | None
-    bucket_rows: int
-
-    @property
-    def rows(self) -> RawRows:
-        """The transactions."""
-        return self.source.transactions.raw(self.source.layout.source_names)
-
-    @property
-    def splits(self) -> list[Split]:
-        """All transactions; the same for the same files."""
-        return self.divided(self.rows)
-
-    def divided(self, rows: RawRows) -> list[Split]:
-        """A table's rows, for a task each."""
-        few = max(rows.files.n_rows // _FEW_BUCKETS, _SMALL_BUCKET)
-        return rows.files.splits(min(few, SPLIT_BUCKETS * self.bucket_rows))
-
-    @property
-    def n_buckets(self) -> int:
-        """How many buckets of at most about ``bucket_rows``; the same for the same rows."""
-        rows = self.rows.files.n_rows
-        return max(-(-rows // self.bucket_rows), min(_FEW_BUCKETS, -(-rows // _SMALL_BUCKET)))
-
-    @property
-    def counted(self) -> Span:
-        """The times of the rows that count, in microseconds."""
-        since, until = self.scored
-        spec = self.source.layout.spec
-        reach = reach_of(spec)
-        if since is None or reach is None:
-            return None, until
-        # One instant more than windows reach, since they are counted in whole instants.
-        instant = spec.resolution // _MICROSECOND
-        return since // instant * instant - reach // _MICROSECOND, until
-
-    @property
-    def scored(self) -> Span:
-        """The times of the rows to score, in microseconds."""
-        return _microseconds(self.since), _microseconds(self.until)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -112,16 +45,7 @@ class Done:
     """Files with some of the scored rows and their features."""
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """Which stages there are, and where their rows go."""
-
-    stages: tuple[KeyStage, ...]
-    buckets: tuple[Buckets, ...]
-    """Of each stage."""
-
-
-def run_stages(work: Work, stages: Stages) -> Done:
+def run_stages(work: Work, model: ChosenModel, stages: Stages) -> Done:
     """All that is to be done before the days can be published.
 
     Raises:
@@ -129,191 +53,42 @@ def run_stages(work: Work, stages: Stages) -> Done:
         SparkError: Spark failed.
         WriteError: there is no room.
     """
-    with stages.stage("survey", "look for hot keys") as stage:
-        plan = _plan(work)
-        n_rows = work.rows.files.n_rows
-        stage.say(f"{n_rows:,} rows")
-    with stages.stage("read", "read transactions") as stage:
-        step = _read(work, plan, stage)
-        rows_by_day = _rows_by_day(work, step)
-    n_scored = sum(rows_by_day.values())
-    few = max(n_scored // _FEW_BUCKETS, _FEW_ROWS)
-    groups = group_days(rows_by_day, target=min(few, work.bucket_rows))
+    begun = begin(work, stages)
+    n_scored = sum(begun.rows_by_day.values())
+    few = max(n_scored // FEW_BUCKETS, _FEW_ROWS)
+    groups = group_days(begun.rows_by_day, target=min(few, work.bucket_rows))
     time = work.source.layout.column["timestamp"]
-    pieces = day_pieces(groups, rows_by_day, time=time, target=work.bucket_rows)
-    before = _before(work, step, plan)
-    exchanged = _bytes(step)
-    for number, key in enumerate(plan.stages):
-        is_last = number + 1 == len(plan.stages)
-        placing = pieces if is_last else plan.buckets[number + 1]
-        with stages.stage(
-            f"stage_{number + 1}", f"{'score' if is_last else 'features'} by {key.name}"
-        ) as stage:
-            sampled = min(SAMPLE_ROWS / n_scored, 1.0)
-            done, step = step, _run_key_stage(work, plan, number, before, placing, sampled, stage)
-            done.discard_data()
-        exchanged += _bytes(step)
-        before = Before(rows=_files(step), placing=placing)
-    records = list(step.done().values())
+    pieces = day_pieces(groups, begun.rows_by_day, time=time, target=work.bucket_rows)
+    packed = work.session.sparkContext.broadcast(model.packed)
+    scoring = ScoreRows(
+        placing=pieces,
+        sampled=min(SAMPLE_ROWS / n_scored, 1.0),
+        packed=packed,
+        checksum=model.packed.checksum,
+    )
+    try:
+        ended = run_key_stages(work, begun, scoring, stages, what="score")
+    finally:
+        packed.destroy()
+    step = ended.step
     days = work.ledger.folder / "days"
     with stages.stage("days", "write days") as stage:
-        scored = ScoredRows(files=before.rows, pieces=pieces)
-        day_records = _write_days(work, stage, days, scored, len(groups))
-        stage.say(f"{len(rows_by_day)} days")
+        scored = ScoredRows(files=files_of(step), pieces=pieces)
+        day_records = _write_days(work, model, stage, days, scored, len(groups))
+        stage.say(f"{len(begun.rows_by_day)} days")
     return Done(
-        n_rows=n_rows,
-        records=records,
+        n_rows=begun.n_rows,
+        records=list(step.done().values()),
         days=days,
-        rows_by_day=rows_by_day,
-        exchanged=exchanged,
+        rows_by_day=begun.rows_by_day,
+        exchanged=ended.exchanged,
         day_records=day_records,
         samples=tuple(path for part in step.done() if (path := step.data(part, SAMPLE)).exists()),
     )
 
 
-def _plan(work: Work) -> Plan:
-    """The stages, and the slices of hot keys, cut once a run."""
-    rows, spec, column = work.rows, work.source.layout.spec, work.source.layout.column
-    if not rows.files.n_rows:
-        raise DataError("there are no transactions: the input has columns but no rows")
-    spread_first = work.source.layout.labels is Labels.LIST
-    kept = work.ledger.kept("survey.json")
-    if kept is None:
-        ask = partial(gather, work.session)
-        threshold = 2 * work.bucket_rows
-        hot = survey.find_hot_keys(rows, spec, work.splits, ask, threshold=threshold)
-        stages = plan_stages(spec, set(hot), spread_first=spread_first)
-        found = survey.cut_hot_keys(
-            rows,
-            spec,
-            work.splits,
-            ask,
-            stages,
-            hot,
-            target=work.bucket_rows,
-            n_buckets=work.n_buckets,
-        )
-        kept = {
-            "hot": sorted(list(key) for key in hot),
-            "slices": [survey.to_json(slices) for slices in found],
-        }
-        work.ledger.keep("survey.json", kept)
-    stages = plan_stages(spec, {tuple(key) for key in kept["hot"]}, spread_first=spread_first)
-    buckets = tuple(
-        Buckets(
-            key=tuple(column[name] for name in stage.key),
-            identity=column["transaction_id"],
-            time=column["timestamp"],
-            n_usual=work.n_buckets,
-            slices=survey.from_json(slices),
-        )
-        for stage, slices in zip(stages, kept["slices"], strict=True)
-    )
-    return Plan(stages, buckets)
-
-
-def _read(work: Work, plan: Plan, stage: Stage) -> Step:
-    """The step that holds the rows of the input, checked, for the first stage."""
-    step = work.ledger.step("read")
-    splits = work.splits
-    task = ReadTask(
-        rows=work.rows,
-        layout=work.source.layout,
-        splits=tuple(splits),
-        step=step,
-        placing=plan.buckets[0],
-        n_ids=work.n_buckets,
-        size=work.bucket_rows,
-        counted=work.counted,
-        scored=work.scored,
-    )
-    _run(work, step, len(splits), task.work, stage)
-    labels = work.source.labels
-    if labels is not None:
-        rows = labels.raw({})
-        step_of_labels = work.ledger.step("read-labels")
-        of_labels = ReadLabelsTask(
-            rows=rows,
-            splits=tuple(work.divided(rows)),
-            step=step_of_labels,
-            n_pieces=work.n_buckets,
-            size=work.bucket_rows,
-        )
-        _run(work, step_of_labels, len(of_labels.splits), of_labels.work, stage)
-    stage.say(f"{len(splits)} parts")
-    return step
-
-
-def _rows_by_day(work: Work, read: Step) -> dict[dt.date, int]:
-    days: Counter[str] = Counter()
-    counted = 0
-    for record in read.done().values():
-        counted += record["rows"]
-        days.update(record["days"])
-    if not counted and work.since is None:
-        raise DataError(f"there are no transactions before {work.until}")
-    if not days:
-        raise DataError("there are no transactions to score between --since and --until")
-    return {dt.date.fromisoformat(day): days[day] for day in sorted(days)}
-
-
-def _before(work: Work, read: Step, plan: Plan) -> Before:
-    """What the first stage begins with."""
-    n = work.n_buckets
-    ids = tuple(path for part in read.done() if (path := read.data(part, IDS)).exists())
-    labels = None
-    if work.source.labels is not None:
-        labels = _files(work.ledger.step("read-labels"))
-    return Before(
-        rows=_files(read),
-        placing=plan.buckets[0],
-        ids=ids,
-        ids_placing=ById(n_pieces=n),
-        labels=labels,
-        labels_placing=ByLabelledId(n_pieces=n),
-    )
-
-
-def _run_key_stage(
-    work: Work,
-    plan: Plan,
-    number: int,
-    before: Before,
-    placing: Placing,
-    sampled: float,
-    stage: Stage,
-) -> Step:
-    """The step that holds the rows after a stage."""
-    step = work.ledger.step(f"stage-{number + 1}")
-    buckets = plan.buckets[number]
-    packed = work.session.sparkContext.broadcast(work.model.packed)
-    task = BucketTask(
-        layout=work.source.layout,
-        stages=plan.stages,
-        number=number,
-        before=before,
-        step=step,
-        placing=placing,
-        own={it.bucket: (it.slice.start, it.slice.stop) for it in buckets.slices},
-        scored=work.scored,
-        sampled=sampled,
-        model=Model(packed=packed, checksum=work.model.packed.checksum),
-    )
-    try:
-        _run(work, step, buckets.n_pieces, task.work, stage)
-    except RepeatsError:
-        check_repeats(work.session, work.rows, work.splits, before, size=work.bucket_rows)
-        raise
-    finally:
-        packed.destroy()
-    cut = f", {len(buckets.slices)} slices of hot keys" if buckets.slices else ""
-    n_features = len(plan.stages[number].features)
-    stage.say(f"{n_features} features, {buckets.n_pieces} buckets{cut}")
-    return step
-
-
 def _write_days(
-    work: Work, stage: Stage, days: Path, scored: ScoredRows, n_groups: int
+    work: Work, model: ChosenModel, stage: Stage, days: Path, scored: ScoredRows, n_groups: int
 ) -> list[dict[str, Any]]:
     step = work.ledger.step("stage-days")
     task = DayTask(
@@ -321,40 +96,9 @@ def _write_days(
         scored=scored,
         step=step,
         folder=days,
-        model_name=work.model.name,
-        model_version=work.model.version,
-        checksum=work.model.packed.checksum,
+        model_name=model.name,
+        model_version=model.version,
+        checksum=model.packed.checksum,
     )
-    _run(work, step, n_groups, task.work, stage)
+    run_step(work, step, n_groups, task.work, stage)
     return list(step.done().values())
-
-
-def _run(work: Work, step: Step, n_parts: int, task: Callable[[int], None], stage: Stage) -> None:
-    """Has all parts of a step done that are not."""
-    done = step.done()
-    parts = [part for part in range(n_parts) if part not in done]
-    try:
-        run_parts(work.session, parts, task, step, stage)
-    except FailedTaskError as error:
-        raise _with_place(work, error) from None
-
-
-def _with_place(work: Work, error: FailedTaskError) -> DataError:
-    """The error, and where in the user's files the row is."""
-    places: Sequence[str] = []
-    if error.transaction_id is not None:
-        size = work.bucket_rows
-        places = places_of(work.session, work.rows, work.splits, error.transaction_id, size=size)
-    return DataError(f"{error}; it is in {places[0]}" if places else str(error))
-
-
-def _files(step: Step) -> tuple[Path, ...]:
-    return tuple(step.data(part) for part, record in step.done().items() if record["rows"])
-
-
-def _bytes(step: Step) -> int:
-    return sum(record["bytes"] for record in step.done().values())
-
-
-def _microseconds(time: dt.datetime | None) -> int | None:
-    return None if time is None else (time - _EPOCH) // _MICROSECOND

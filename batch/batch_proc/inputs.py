@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
 from pathlib import Path
 
 from batch_proc.data_options import DataOptions
@@ -21,14 +22,7 @@ def read_history(options: DataOptions, home: Path, stages: Stages) -> History:
         ConnectorError: the source cannot be read, or the simulation not be written.
         DataError: the source does not hold transactions and labels.
     """
-    source = options.source
-    if source is None:
-        database = home / "transactions.db"
-        source = f"sqlite:///{database}"
-        if not database.exists():
-            with stages.stage("simulate", "simulate transactions") as stage:
-                simulate_into(database, SimulatorConfig())
-                stage.say(str(database))
+    source = source_of(options, home, stages)
     with stages.stage("fetch", "fetch transactions") as stage:
         history = fetch_history(
             source,
@@ -41,10 +35,31 @@ def read_history(options: DataOptions, home: Path, stages: Stages) -> History:
     return history
 
 
-def choose_days(options: DataOptions, history: History) -> Days:
-    """The days that the options name, or the latest ones for which there is history."""
+def source_of(options: DataOptions, home: Path, stages: Stages) -> str:
+    """Where the transactions are: what the options name, or a simulation, made once in `home`.
+
+    Raises:
+        ConnectorError: the simulation cannot be written.
+    """
+    if options.source is not None:
+        return options.source
+    database = home / "transactions.db"
+    if not database.exists():
+        with stages.stage("simulate", "simulate transactions") as stage:
+            simulate_into(database, SimulatorConfig())
+            stage.say(str(database))
+    return f"sqlite:///{database}"
+
+
+def choose_days(options: DataOptions, last: Callable[[], dt.date]) -> Days:
+    """The days that the options name, or the latest ones for which there is history.
+
+    Args:
+        options: of the command.
+        last: finds the last day of the history, if need be.
+    """
     start = options.train_start
     if start is None and options.source is None:
         start = SIMULATED_TRAIN_START
     lengths = {"train": options.train_days, "delay": options.delay_days, "test": options.test_days}
-    return Days(train_start=start, **lengths) if start else Days.latest(history, **lengths)
+    return Days(train_start=start, **lengths) if start else Days.latest(last(), **lengths)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import copy
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
@@ -15,6 +16,7 @@ class Stages:
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
+        self._prefix = ""
         self._console = Console(stderr=True, highlight=False)
         self._bars = Progress(
             SpinnerColumn(finished_text="✓"),
@@ -29,6 +31,7 @@ class Stages:
     @contextmanager
     def stage(self, name: str, description: str) -> Iterator[Stage]:
         """Times what happens inside as the stage `name`; `description` is for people."""
+        name = self._prefix + name
         task = self._bars.add_task(description, total=None, note="")
         if not self._bars.live.is_started:
             self._bars.start()
@@ -45,6 +48,12 @@ class Stages:
         if self._bars.disable:
             note = f": {stage.note}" if stage.note else ""
             self._console.print(f"{description}{note} ({self.seconds[name]:.1f} s)", soft_wrap=True)
+
+    def called(self, prefix: str) -> Stages:
+        """The same, for stages of a part of the run, whose names begin with `prefix`."""
+        part = copy(self)
+        part._prefix = self._prefix + prefix
+        return part
 
     def stop(self) -> None:
         """Leaves the terminal as it was, the bars' last state above."""

@@ -14,15 +14,15 @@ from batch_proc.champion import Comparison, NewModel, compare_with_champion
 from batch_proc.data_options import MODEL_NAME
 from batch_proc.distributed_training import train_on
 from batch_proc.errors import SHOWN
-from batch_proc.fold import CARDS_A_DAY, Days, Fold, Rows, make_fold, quality
-from batch_proc.history import History
-from batch_proc.inputs import choose_days, read_history
-from batch_proc.lineage import commit, fingerprint, versions
+from batch_proc.fold import CARDS_A_DAY, Fold, Rows, quality
+from batch_proc.lineage import commit, versions
 from batch_proc.measures import Measure, print_table, to_json, write_whole
 from batch_proc.progress import Stage, Stages
 from batch_proc.promotion import Outcome, register
+from batch_proc.spark_data import compute_by_spark
 from batch_proc.train_options import TrainOptions, parse_train_options
 from batch_proc.train_report import Training, train_page
+from batch_proc.training_data import TrainingData, read_into_memory
 from data_connector import ModelStore, StoredModel
 from data_connector.command import fraud_home, run
 from fraud_ml.artifact import Artifact, save_artifact
@@ -58,12 +58,11 @@ def train(options: TrainOptions, home: Path, stages: Stages) -> Trained:
         WorkersError: several processes were to train, and one of them ended early.
     """
     store = ModelStore(home / "models")
-    history = read_history(options.data, home, stages)
-    days = choose_days(options.data, history)
+    data = _data(options, home, stages)
     spec = options.data.spec
     with stages.stage("features", "compute features") as stage:
-        fold = make_fold(history, days, spec)
-        stage.say(f"{len(spec.names)} of {history.transactions.num_rows:,} transactions")
+        fold = data.fold()
+        stage.say(f"{len(spec.names)} of {data.n_rows:,} transactions")
     with stages.stage("train", "train") as stage:
         model = _train(fold.train, spec, options, stage)
     with stages.stage("test", "test"), torch.inference_mode():
@@ -71,10 +70,10 @@ def train(options: TrainOptions, home: Path, stages: Stages) -> Trained:
         reached = quality(fold.test, score)
         policy = _fit_policy(model, fold.train)
     with stages.stage("compare", "compare with the champion") as stage:
-        new = NewModel(history=history, days=days, rows=fold.test, spec=spec, score=score)
+        new = NewModel(data=data, rows=fold.test, spec=spec, score=score)
         outcome = compare_with_champion(store, MODEL_NAME, new)
         stage.say("none" if outcome is None else f"version {outcome.champion}")
-    lineage = _lineage(history, days) | {"workers": str(options.workers.number)}
+    lineage = _lineage(data) | {"workers": str(options.workers.number)}
     with stages.stage("store", "store the model") as stage:
         artifact = Artifact(
             net=model.net,
@@ -90,9 +89,15 @@ def train(options: TrainOptions, home: Path, stages: Stages) -> Trained:
         stage.say(f"version {stored.version}")
     seconds = [Measure(f"{name}_seconds", taken, "s") for name, taken in stages.seconds.items()]
     numbers = [*reached, *_of_champion(outcome), *_of_policy(policy)]
-    numbers += [*_counts(history, days, fold), *seconds]
-    training = Training(history, fold, spec, model.net, score, policy, lineage)
+    numbers += [*_counts(data, fold), *seconds]
+    training = Training(data.history, fold, spec, model.net, score, policy, lineage)
     return Trained(stored=stored, measures=numbers, verdict=verdict, training=training)
+
+
+def _data(options: TrainOptions, home: Path, stages: Stages) -> TrainingData:
+    if options.by_spark:
+        return compute_by_spark(options.data, home, stages, master=options.master)
+    return read_into_memory(options.data, home, stages)
 
 
 def _publish(store: ModelStore, artifact: Artifact) -> StoredModel:
@@ -137,9 +142,10 @@ def _fit_policy(model: TrainedModel, rows: Rows) -> CapacityPolicy:
     )
 
 
-def _lineage(history: History, days: Days) -> dict[str, str]:
+def _lineage(data: TrainingData) -> dict[str, str]:
+    days = data.days
     return {
-        "data_fingerprint": fingerprint((history.transactions, history.labels)),
+        "data_fingerprint": data.fingerprint,
         "commit": commit(),
         "train_days": _span(days.train_start, days.train),
         "test_days": _span(days.test_start, days.test),
@@ -167,10 +173,11 @@ def _of_policy(policy: CapacityPolicy) -> list[Measure]:
     ]
 
 
-def _counts(history: History, days: Days, fold: Fold) -> list[Measure]:
+def _counts(data: TrainingData, fold: Fold) -> list[Measure]:
+    days = data.days
     trained, tested = _span(days.train_start, days.train), _span(days.test_start, days.test)
     return [
-        Measure("rows", history.transactions.num_rows, "transactions", "fetched"),
+        Measure("rows", data.n_rows, "transactions", "fetched"),
         Measure("train_rows", len(fold.train), "transactions", trained),
         Measure("train_frauds", int(fold.train.is_fraud.sum()), "transactions", "among them"),
         Measure("test_rows", len(fold.test), "transactions", tested),

@@ -30,6 +30,10 @@ class TrainOptions:
     checkpoint: Path | None
     """Where the training keeps its state; None: nowhere."""
     workers: Workers
+    by_spark: bool
+    """Whether Spark computes the features."""
+    master: str | None
+    """Spark's, where it does; None: this machine, or what spark-submit says."""
     promote: bool
     """Whether the model becomes the champion where it is better."""
     json_path: Path | None
@@ -79,9 +83,15 @@ def parse_train_options(arguments: Sequence[str] | None = None) -> TrainOptions:
         help="processes that train together, started by Spark (default: 1, without Spark)",
     )
     training.add_argument(
+        "--spark",
+        action="store_true",
+        help="compute features with Spark, for a history that does not fit into memory; the days"
+        " to train and to test on, and those between, must",
+    )
+    training.add_argument(
         "--master",
         metavar="URL",
-        help="Spark's, where --workers run (default: this machine)",
+        help="Spark's, where --workers and --spark run (default: this machine)",
     )
     parser.add_argument(
         "--promote",
@@ -96,14 +106,18 @@ def parse_train_options(arguments: Sequence[str] | None = None) -> TrainOptions:
     given = parser.parse_args(arguments)
     check_folder("--json", given.json)
     check_folder("--checkpoint", given.checkpoint)
-    if given.master is not None and given.workers == 1:
-        raise UsageError("--master says where --workers run, of which there is 1: this process")
+    if given.master is not None and given.workers == 1 and not given.spark:
+        raise UsageError(
+            "--master says where --spark or several --workers run, and neither was asked for"
+        )
     return TrainOptions(
         data=data_options(given),
         max_epochs=given.max_epochs,
         seed=given.seed,
         checkpoint=given.checkpoint,
         workers=Workers(number=given.workers, master=given.master or "local"),
+        by_spark=given.spark,
+        master=given.master,
         promote=given.promote == "auto",
         json_path=given.json,
     )

@@ -24,28 +24,29 @@ if "JAVA_HOME" in os.environ:
     os.environ["JAVA_HOME"] = str(Path(os.environ["JAVA_HOME"]).absolute())
 
 
-def benchmark(n_rows: int, folder: Path, *, quick: bool) -> list[Result]:
+def benchmark(n_rows: int, folder: Path, *, quick: bool, rounds: int) -> list[Result]:
     """All results.
 
     Args:
         n_rows: of the history.
         folder: for all that is written.
-        quick: one round instead of three.
+        quick: only the handbook's features.
+        rounds: in each of which all run in turn.
     """
     say(f"{n_rows:,} transactions into {folder}")
     history, features = folder / "history", folder / "features"
     history.mkdir()
     features.mkdir()
     files = write_history(history, n_rows)
-    ready = write_features(list(first_files(files, ROWS)), DEFAULT_SPEC, features)
-    handbook, default = (store_bench_model(folder, it) for it in (HANDBOOK_SPEC, DEFAULT_SPEC))
-    rounds = 1 if quick else 3
+    specs = (HANDBOOK_SPEC,) if quick else (HANDBOOK_SPEC, DEFAULT_SPEC)
+    ready = write_features(list(first_files(files, ROWS)), specs[-1], features)
+    models = [store_bench_model(folder, spec) for spec in specs]
     return [
         Result(name="rows", value=n_rows, unit="rows"),
         Result(name="cores", value=CORES, unit="cores"),
         Result(name="history_bytes", value=bytes_in(files) / n_rows, unit="bytes/row"),
-        *bench_score(ready, default, folder / "spark", rounds=rounds),
-        *bench_jobs(files, handbook, default, rounds=rounds),
+        *bench_score(ready, models[-1], folder / "spark", rounds=rounds),
+        *bench_jobs(files, *models, rounds=rounds),
     ]
 
 
@@ -58,6 +59,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help=f"of the history (default: {ROWS:,}; with --quick {QUICK_ROWS:,})",
     )
+    parser.add_argument(
+        "--rounds",
+        type=int,
+        metavar="N",
+        help="of which the median counts (default: 3; with --quick 1)",
+    )
     return parser
 
 
@@ -65,13 +72,16 @@ def main() -> None:
     """Measures as the command line says, on two cores."""
     parser = _parser()
     given = parsed(parser)
-    if given.rows is not None and given.rows < 1:
-        parser.error(f"--rows must be at least 1, got {given.rows}")
+    for name in ("rows", "rounds"):
+        number = getattr(given, name)
+        if number is not None and number < 1:
+            parser.error(f"--{name} must be at least 1, got {number}")
     # Nothing of it, of Spark or of a library, may run elsewhere; children inherit it.
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
     with tempfile.TemporaryDirectory(prefix="batch_bench") as folder:
         n_rows = given.rows or (QUICK_ROWS if given.quick else ROWS)
-        results = benchmark(n_rows, Path(folder), quick=given.quick)
+        rounds = given.rounds or (1 if given.quick else 3)
+        results = benchmark(n_rows, Path(folder), quick=given.quick, rounds=rounds)
     show(results, given.json)
 
 

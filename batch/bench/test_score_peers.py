@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from bench_model import store_bench_model
 from pyspark.sql import DataFrame, SparkSession
-from score_bench import TORCH_BATCH, ours, predict_batch, read_matrix, torch_alone
+from score_bench import TORCH_BATCH, TUNED_BATCH, ours, predict_batch, read_matrix, torch_alone
 from simulated_history import write_features, write_history
 
 from batch_proc.spark_session import spark_session
@@ -32,5 +32,6 @@ def test_all_score_the_same(spark: SparkSession, tmp_path: Path) -> None:
     expected = torch_alone(read_matrix(files[0], TORCH_BATCH + 100), model)
     assert len(expected) == TORCH_BATCH + 100
     assert len(np.unique(expected)) > 1_000  # no model that says the same of all
-    for scores in (ours(spark, files, model), predict_batch(spark, files, model)):
+    peers = predict_batch(spark, files, model, TUNED_BATCH)
+    for scores in (ours(spark, files, model), peers):
         np.testing.assert_allclose(in_order(scores), expected, rtol=2e-5, atol=1e-7)

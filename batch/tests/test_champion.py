@@ -12,6 +12,7 @@ from batch_proc import champion
 from batch_proc.champion import Comparison, Incomparable, NewModel, ap_difference
 from batch_proc.fold import Days, Rows, make_fold
 from batch_proc.history import History
+from batch_proc.training_data import InMemory
 from data_connector import ModelStore
 from fraud_ml.artifact import Artifact, save_artifact
 from fraud_ml.bootstrap import bootstrap_interval
@@ -37,7 +38,7 @@ def tested(history: History) -> NewModel:
     rows = make_fold(history, DAYS, SPEC).test
     rng = np.random.default_rng(0)
     score = (rows.is_fraud * 0.5 + rng.random(len(rows)) * 0.6).astype(np.float32)
-    return NewModel(history=history, days=DAYS, rows=rows, spec=SPEC, score=score)
+    return NewModel(data=InMemory(history, DAYS, SPEC), rows=rows, spec=SPEC, score=score)
 
 
 def artifact_of(spec: FeatureSpec = SPEC, trained: str | None = BEFORE) -> Artifact:
@@ -89,7 +90,7 @@ def test_a_champion_with_other_features_gets_its_own_of_the_same_rows(
     other = artifact_of(WITHOUT_TERMINALS)
     found = compare(tmp_path, other, tested)
     assert isinstance(found, Comparison)
-    rows = make_fold(tested.history, DAYS, other.spec).test
+    rows = make_fold(tested.data.history, DAYS, other.spec).test
     theirs = other.net.score(torch.from_numpy(rows.features)).numpy()
     assert found.champion_ap == average_precision(tested.rows.is_fraud, theirs)
 

@@ -220,7 +220,7 @@ def test_missing_days_are_a_warning(
         (["--input", "{in}", "--model", "./nowhere"], 1, "--model ./nowhere: no such folder"),
         (["--input", "{in}", "--since", "April"], 2, "'April' is no time"),
         (["--input", "{in}", "--since", "2018-05-02", "--until", "2018-05-01"], 2, "--until"),
-        (["--input", "{in}", "--since", "2031-01-01"], 1, "no transactions to score"),
+        (["--input", "{in}", "--since", "2031-01-01"], 1, "no transactions from 2031-01-01"),
         (["--input", "{in}", "--until", "2001-01-01"], 1, "no transactions before"),
         (["--input", "{in}", "--columns", "/nowhere.toml"], 2, "/nowhere.toml"),
         (["--input", "{in}", "--bucket-rows", "0"], 2, "at least 1"),

@@ -22,7 +22,7 @@ def test_days(options: DataOptions, history: History) -> list[Days]:
     Without it, the handbook's where the transactions cover them, else the latest.
     """
     lengths = {"train": options.train_days, "delay": options.delay_days, "test": options.test_days}
-    latest = Days.latest(history, **lengths).train_start - (N_FOLDS - 1) * _WEEK
+    latest = Days.latest(history.last_day, **lengths).train_start - (N_FOLDS - 1) * _WEEK
     first = pc.min(history.transactions.column("timestamp")).as_py().date()
     start = options.train_start
     if start is None:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.table import Table
 
 
@@ -95,7 +95,9 @@ def as_table(results: Sequence[Result]) -> Table:
     """The results for people."""
     table = Table()
     for column in ("benchmark", "ours", "unit", "peer", "times better"):
-        table.add_column(column, justify="right" if column in ("ours", "times better") else "left")
+        justify: JustifyMethod = "right" if column in ("ours", "times better") else "left"
+        # Who reads the JSON looks for the whole name; a peer's may take two lines.
+        table.add_column(column, justify=justify, no_wrap=column == "benchmark")
     for it in results:
         ratio = "" if it.ratio is None else f"{it.ratio:,.1f}"
         value = f"{it.value:,.0f}" if it.value >= 100 else f"{it.value:.3g}"

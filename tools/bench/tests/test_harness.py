@@ -2,9 +2,11 @@
 
 import json
 import sys
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from tools.bench import harness
 from tools.bench.harness import Result, in_turn
@@ -50,3 +52,11 @@ def test_a_file_that_cannot_be_written_is_said_before_the_work(
     with pytest.raises(SystemExit) as ended:
         harness.main(lambda _: pytest.fail("it ran"), description="")
     assert ended.value.code == 2
+
+
+def test_names_stay_whole_on_a_narrow_terminal() -> None:
+    name, peer = "features_and_score_default_exchanged", "Spark windows, pandas_udf"
+    results = [Result(name=name, value=1_234_567, unit="bytes/row", peer=peer, ratio=10.0)]
+    shown = StringIO()
+    Console(width=80, file=shown).print(harness.as_table(results))
+    assert name in shown.getvalue()
