@@ -19,6 +19,7 @@ from batch_proc.key_run import (
 )
 from batch_proc.progress import Stage, Stages
 from batch_proc.score_rows import SAMPLE, ScoreRows
+from batch_proc.spark_jobs import shared
 
 _FEW_ROWS = 10_000  # of days: each is a file, and waits for the disk
 SAMPLE_ROWS = 5_000
@@ -59,17 +60,14 @@ def run_stages(work: Work, model: ChosenModel, stages: Stages) -> Done:
     groups = group_days(begun.rows_by_day, target=min(few, work.bucket_rows))
     time = work.source.layout.column["timestamp"]
     pieces = day_pieces(groups, begun.rows_by_day, time=time, target=work.bucket_rows)
-    packed = work.session.sparkContext.broadcast(model.packed)
-    scoring = ScoreRows(
-        placing=pieces,
-        sampled=min(SAMPLE_ROWS / n_scored, 1.0),
-        packed=packed,
-        checksum=model.packed.checksum,
-    )
-    try:
+    with shared(work.session, model.packed) as packed:
+        scoring = ScoreRows(
+            placing=pieces,
+            sampled=min(SAMPLE_ROWS / n_scored, 1.0),
+            packed=packed,
+            checksum=model.packed.checksum,
+        )
         ended = run_key_stages(work, begun, scoring, stages, what="score")
-    finally:
-        packed.destroy()
     step = ended.step
     days = work.ledger.folder / "days"
     with stages.stage("days", "write days") as stage:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from pyspark import Broadcast
 
 from batch_proc.bucket_rows import IS_FRAUD, Layout
 from batch_proc.key_hash import hashes
@@ -29,7 +29,7 @@ class ScoreRows:
     placing: Placing
     sampled: float
     """The share of the rows to keep with their features."""
-    packed: Broadcast[PackedModel]
+    packed: Callable[[], PackedModel]
     """The model, as tasks find it."""
     checksum: str
 
@@ -41,7 +41,7 @@ class ScoreRows:
         self, layout: Layout, rows: pa.Table, step: Step, bucket: int
     ) -> tuple[pa.Table, dict[str, Any]]:
         """What goes into the output, and what the summary needs to know of it."""
-        scorer = loaded_scorer(lambda: self.packed.value, self.checksum)
+        scorer = loaded_scorer(self.packed, self.checksum)
         amounts = rows.column(layout.column["amount"]).to_numpy()
         scores = scorer.score(layout.matrix(rows))
         decisions = scorer.decide(scores, amounts)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import pickle
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
+from typing import Any, Generic, TypeVar
 
+import pyarrow as pa
 from py4j.protocol import Py4JError
+from pyspark import Broadcast
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
@@ -16,6 +20,7 @@ from batch_proc.errors import SparkError
 from batch_proc.parts import RepeatsError, Told, forget_failure, told
 from batch_proc.progress import Stage
 from batch_proc.run_ledger import Step
+from batch_proc.spark_session import is_remote
 from fraud_ml.errors import DataError
 
 _POLL = 0.2  # seconds between two looks at how far the tasks are
@@ -30,6 +35,31 @@ class FailedTaskError(Exception):
     def __init__(self, message: str, transaction_id: str | None) -> None:
         self.transaction_id = transaction_id
         super().__init__(message)
+
+
+@dataclass(frozen=True, slots=True)
+class Shared(Generic[T]):
+    """A value that tasks have; each process gets it once."""
+
+    held: Broadcast[T] | T
+
+    def __call__(self) -> T:
+        """The value."""
+        return self.held.value if isinstance(self.held, Broadcast) else self.held
+
+
+@contextmanager
+def shared(session: SparkSession, value: T) -> Iterator[Shared[T]]:
+    """A value for tasks, inside of the block."""
+    if is_remote(session):  # has no broadcast: the value goes with the tasks of each job
+        yield Shared(value)
+        return
+    with spark_errors():
+        held = session.sparkContext.broadcast(value)
+    try:
+        yield Shared(held)
+    finally:
+        held.destroy()
 
 
 def run_parts(
@@ -97,8 +127,24 @@ def _of_each(session: SparkSession, work: Callable[[T], R], items: Sequence[T]) 
         return map(work, part)
 
     with spark_errors():
+        if is_remote(session):
+            return _of_each_row(session, work, items)
         there = session.sparkContext.parallelize(list(items), len(items))
         return there.mapPartitions(one).collect()
+
+
+def _of_each_row(session: SparkSession, work: Callable[[T], R], items: Sequence[T]) -> list[R]:
+    """The same for Spark Connect, which knows no tasks but those of data frames."""
+
+    def one(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            for number in batch.column(0).to_pylist():
+                found = pa.array([pickle.dumps(work(items[number]))], pa.binary())
+                yield pa.record_batch([pa.array([number], pa.int64()), found], ["number", "found"])
+
+    rows = session.range(0, len(items), 1, len(items)).mapInArrow(one, "number long, found binary")
+    in_order: list[Any] = sorted(rows.collect())
+    return [pickle.loads(row.found) for row in in_order]  # noqa: S301 - written by our own tasks
 
 
 def _asked(ask: Callable[[T], R], item: T) -> tuple[list[R], str | None]:

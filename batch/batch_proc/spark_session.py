@@ -5,17 +5,24 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import socket
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from pyspark import SparkConf, SparkContext
+from pyspark.errors import PySparkException
 from pyspark.java_gateway import launch_gateway
 from pyspark.sql import SparkSession
 
 from batch_proc.errors import SparkError
+
+_CONNECT = "sc://"
+_CONNECT_PORT = 15_002  # by default, as Spark's documentation has it
+_PATIENCE = 10.0  # seconds for a server to take a connection
 
 LOCAL = "local[*,4]"  # every core; a task whose Python worker was killed is tried four times
 
@@ -64,12 +71,17 @@ def spark_session(
 
     Args:
         scratch: a folder for what Spark spills, on a disk with room for the rows; it is made.
-        master: where to run instead of on all cores of this machine.
+        master: where to run instead of on all cores of this machine; `sc://HOST:PORT` is a server
+            of Spark Connect.
         for_rows: whether Spark itself works on rows, in its own JVM, rather than tasks of ours.
 
     Raises:
         SparkError: there is no Java, or Spark does not start.
     """
+    if master is not None and master.startswith(_CONNECT):
+        with _remote(master) as session:
+            yield session
+        return
     there = SparkSession.getActiveSession()
     if there is not None:
         yield _configured(there.newSession())
@@ -82,6 +94,29 @@ def spark_session(
     else:
         with _own(scratch, master or LOCAL, _FOR_ROWS if for_rows else _FOR_TASKS) as session:
             yield _configured(session)
+
+
+def is_remote(session: SparkSession) -> bool:
+    """Whether a session is one of Spark Connect, which has data frames and nothing below them."""
+    return type(session).__module__.startswith("pyspark.sql.connect.")
+
+
+@contextmanager
+def _remote(url: str) -> Iterator[SparkSession]:
+    address = urlsplit(url)
+    host, port = address.hostname or "", address.port or _CONNECT_PORT
+    try:
+        # By itself Spark's client goes on trying for minutes.
+        socket.create_connection((host, port), _PATIENCE).close()
+        session = SparkSession.builder.remote(url).create()
+    except OSError as error:
+        raise SparkError(f"no Spark Connect at {host}:{port}: {error}") from error
+    except PySparkException as error:
+        raise SparkError(f"Spark Connect does not start: {error}") from error
+    try:
+        yield _configured(session)
+    finally:
+        session.stop()
 
 
 def _configured(session: SparkSession) -> SparkSession:

@@ -110,6 +110,8 @@ def parse_train_options(arguments: Sequence[str] | None = None) -> TrainOptions:
         raise UsageError(
             "--master says where --spark or several --workers run, and neither was asked for"
         )
+    if given.workers > 1 and (given.master or "").startswith("sc://"):
+        raise UsageError("--workers cannot be started by Spark Connect: give a master of a cluster")
     return TrainOptions(
         data=data_options(given),
         max_epochs=given.max_epochs,
