@@ -1,0 +1,101 @@
+"""The wheels, installed by pip into an empty environment: imported, run as their READMEs show."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tools.wheel.installed import Environment, InstallError, install, packages_paths, run_examples
+from tools.wheel.tests.tree import PROJECTS, ROOT, wheel_of
+
+IMPORT_ALL = """
+import importlib, json, pkgutil, sys
+package = importlib.import_module(sys.argv[1])
+names = [found.name for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")]
+for name in names:
+    importlib.import_module(name)
+files = [sys.modules[name].__file__ for name in (package.__name__, *names)]
+print(json.dumps({"version": package.__version__, "files": files}))
+"""
+COMMANDS = (
+    "fraud-backfill",
+    "fraud-deploy",
+    "fraud-infer",
+    "fraud-labels",
+    "fraud-monitor",
+    "fraud-serve",
+    "fraud-train",
+)
+
+
+@pytest.fixture(scope="module")
+def wheels(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("wheels")
+    for project in PROJECTS:
+        wheel = wheel_of(project)
+        (folder / wheel.name).write_bytes(wheel.read_bytes())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory, wheels) -> Environment:
+    """With all wheels: pip has found that what they ask for goes together, and is there."""
+    wanted = ["fraud-detect[postgresql,redis]", "batch-proc[postgresql,redis]"]
+    return install(tmp_path_factory.mktemp("installed") / "environment", wheels, wanted)
+
+
+@pytest.mark.parametrize("package", PROJECTS.values())
+def test_every_module_is_imported_from_the_wheel(environment, package):
+    done = environment.run("python", "-c", IMPORT_ALL, package)
+    assert done.returncode == 0, done.stderr
+    imported = json.loads(done.stdout.splitlines()[-1])
+    assert len(imported["files"]) > 10
+    assert all(Path(file).is_relative_to(environment.folder) for file in imported["files"])
+
+
+@pytest.mark.parametrize("folder", PROJECTS)
+def test_the_readmes_examples_run(environment, folder, tmp_path):
+    printed = run_examples(environment, wheel_of(folder), tmp_path)
+    said = {
+        "ml": "average precision 0.",
+        "connectors": "",
+        "serving": '"score":',
+        "batch": "version 1",
+    }
+    assert said[folder] in printed[0]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_commands_are_installed(environment, command):
+    done = environment.run(command, "--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("usage: ")
+
+
+def test_wrong_usage_of_an_installed_command_is_told(environment):
+    done = environment.run("fraud-labels", "--no-such-option")
+    assert done.returncode == 2
+    assert "fraud-labels" in done.stderr or "labels" in done.stderr
+
+
+def test_errors_of_an_installed_command_are_told(environment):
+    done = environment.run("fraud-serve")
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
+    assert "has no model 'fraud' yet" in done.stderr
+
+
+def test_what_is_not_there_is_refused(tmp_path, wheels):
+    with pytest.raises(InstallError, match="No matching distribution found for fraud-ml==99"):
+        install(tmp_path / "environment", wheels, ["fraud-ml==99"])
+
+
+def test_the_environment_has_nothing_of_the_tree(environment):
+    assert packages_paths()
+    assert not [
+        path for path in packages_paths() if Path(path) in (ROOT, *map(ROOT.joinpath, PROJECTS))
+    ]
+    done = environment.run("python", "-c", "import tools")
+    assert "No module named 'tools'" in done.stderr
