@@ -21,7 +21,7 @@ from tools.release.git import Git
 from tools.release.matrix import DATA, PAGE, read_matrix, to_json, to_page
 from tools.release.plan import Release, plan_releases, shown, workspace
 from tools.release.store import WheelStore, usual_store, wheel_at
-from tools.release.together import Shelf, tested_together
+from tools.release.together import Shelf, tried_together
 from tools.release.written import Texts, release_texts
 
 TESTS = ("./bazelw", "test", "//...")
@@ -83,7 +83,7 @@ def cut(options: CutOptions) -> list[str]:
             new=wheels,
         )
         before = read_matrix(_matrix_text(options.root))
-        matrix = tested_together(
+        matrix = tried_together(
             shelf, releases, before, date=options.date, work=_made(work / "work")
         )
         tree = git.tree(tree, {DATA: to_json(matrix), PAGE: to_page(matrix)})

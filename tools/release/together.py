@@ -49,7 +49,7 @@ class Shelf:
         return folder
 
 
-def tested_together(
+def tried_together(
     shelf: Shelf, releases: Sequence[Release], matrix: Sequence[Released], *, date: str, work: Path
 ) -> list[Released]:
     """The matrix with the new releases, after their wheels were tried.

@@ -94,7 +94,7 @@ def install(folder: Path, wheels: Path, requirements: Sequence[str]) -> Environm
         *requirements,
     )
     if done.returncode:
-        raise InstallError(f"{', '.join(requirements)}:\n{done.stderr or done.stdout}")
+        raise InstallError(f"{', '.join(requirements)}:\n{done.stdout}{done.stderr}")
     return environment
 
 

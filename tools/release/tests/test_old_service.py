@@ -5,6 +5,7 @@ There is one state of the tree, so later versions of fraud-ml are made of it her
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from tools.release.matrix import Released
 from tools.release.plan import Release
 from tools.release.projects import Project, read_projects
 from tools.release.store import WheelStore, checksum
-from tools.release.together import Shelf, asked_for, tested_together
+from tools.release.together import Shelf, asked_for, tried_together
 from tools.release.versions import compatible
 from tools.release.written import with_ranges
 from tools.wheel.build_wheel import build_wheel
@@ -61,6 +62,14 @@ def wheels(tmp_path_factory) -> Path:
     wheel(ml, "0.1.1", folder, artifact_module(LOAD, addition))
     wheel(ml, "0.2.0", folder, artifact_module(LOAD, b"def read_artifact("))
     return folder
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _compiled_once(tmp_path_factory) -> Iterator[None]:
+    """The running state is compiled by the first environment that needs it, for all of them."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 def test_the_service_asks_for_versions_that_cannot_break_it(wheels):
@@ -106,7 +115,7 @@ def test_a_library_that_breaks_it_and_says_nothing_is_not_released(wheels, tmp_p
     )
     (tmp_path / "work").mkdir()
     with pytest.raises(ReleaseError) as raised:
-        tested_together(shelf, [new], matrix(wheels), date="2026-01-31", work=tmp_path / "work")
+        tried_together(shelf, [new], matrix(wheels), date="2026-01-31", work=tmp_path / "work")
     told = str(raised.value)
     assert "fraud-detect 0.1.0 accepts fraud-ml 0.1.2, and does not work with it" in told
     assert "cannot import name 'load_artifact'" in told
