@@ -22,7 +22,7 @@ from tools.release.errors import ReleaseError
 from tools.release.projects import Project
 from tools.release.versions import Change
 
-_NOT_TOLD = frozenset({"__all__", "__repr__", "__slots__", "__version__"})
+_NOT_TOLD = frozenset({"__all__", "__post_init__", "__repr__", "__slots__", "__version__"})
 
 _NOT_BREAKING = frozenset(
     {

@@ -94,6 +94,13 @@ def cut(options: CutOptions) -> list[str]:
     return tags
 
 
+def _interrupted(git: Git, before: str) -> str:
+    """What a user who stopped it has to know."""
+    if git.head() == before:
+        return "interrupted: nothing was released"
+    return "interrupted after all was released: git reset --hard brings the files here up to date"
+
+
 def _made(folder: Path) -> Path:
     folder.mkdir()
     return folder
@@ -167,12 +174,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if dry_run:
             _show(options)
             return 0
-        tags = cut(options)
+        git = Git(options.root)
+        before = git.head()
+        try:
+            tags = cut(options)
+        except KeyboardInterrupt:
+            raise ReleaseError(_interrupted(git, before)) from None
     except ReleaseError as error:
         sys.stderr.write(f"error: {error}\n")
-        return 1
-    except KeyboardInterrupt:
-        sys.stderr.write("interrupted\n")
         return 1
     sys.stdout.write(f"released {', '.join(tags)}\nwheels: {options.store.folder}\n")
     return 0

@@ -38,6 +38,10 @@ class WheelStore:
         path = self.folder / name
         if not path.is_file():
             tag = project.tag(Version(released.version))
+            if tag not in git.tags():
+                raise ReleaseError(
+                    f"{path} is missing, and so is the tag {tag} to make it from: git fetch --tags"
+                )
             with tempfile.TemporaryDirectory() as aside:
                 made = wheel_at(git, tag, project, Path(aside))
                 check(made, released, f"the wheel that tag {tag} makes")

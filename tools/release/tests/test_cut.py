@@ -224,6 +224,51 @@ def test_a_tag_that_was_moved_makes_no_released_wheel(released):
         cut(options(released))
 
 
+def test_without_wheel_and_tag_it_is_told_what_to_fetch(released):
+    git(released, "tag", "--delete", "app-b-v0.1.0")
+    commit(released, {"lib/changes/x.fixed.md": "Faster.\n"})
+    with pytest.raises(ReleaseError, match=r"tag app-b-v0\.1\.0 to make it from: git fetch --tags"):
+        cut(options(released))
+
+
+@pytest.mark.parametrize("step", ["commit", "publish"])
+def test_who_stops_it_before_the_last_step_has_stopped_all_of_it(
+    released, monkeypatch, capsys, step
+):
+    commit(released, {"app/changes/x.fixed.md": "Faster.\n"})
+    before = state(released)
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Git, step, stop)
+    monkeypatch.setenv("BUILD_WORKSPACE_DIRECTORY", str(released))
+    monkeypatch.setenv("FRAUD_HOME", str(released.parent))
+    assert command.main(["--tested"]) == 1
+    assert capsys.readouterr().err.endswith("interrupted: nothing was released\n")
+    assert state(released) == before
+    # That of lib-a was needed, and made of its tag.
+    kept = {path.name for path in (released.parent / "releases").iterdir()}
+    assert kept == {"lib_a-0.1.0-py3-none-any.whl"}
+
+
+def test_who_stops_it_after_the_last_step_is_told_how_to_go_on(released, monkeypatch, capsys):
+    commit(released, {"app/changes/x.fixed.md": "Faster.\n"})
+
+    keep = WheelStore.keep
+
+    def stop(store: WheelStore, wheel: Path) -> None:
+        if wheel.name.startswith("app_b-0.1.1"):
+            raise KeyboardInterrupt
+        keep(store, wheel)
+
+    monkeypatch.setattr(WheelStore, "keep", stop)
+    monkeypatch.setenv("BUILD_WORKSPACE_DIRECTORY", str(released))
+    assert command.main(["--tested"]) == 1
+    assert "after all was released: git reset --hard" in capsys.readouterr().err
+    assert "app-b-v0.1.1" in git(released, "tag").split()
+
+
 def test_a_dry_run_shows_and_changes_nothing(released, monkeypatch, capsys):
     commit(released, {"lib/changes/x.fixed.md": "Faster.\n"})
     before = state(released)
