@@ -74,6 +74,12 @@ def test_a_matrix_that_fits_the_projects_has_no_problem(tmp_path):
     assert matrix_problems(RELEASES, projects(tmp_path, lib="0.1.1", app="0.1.0")) == []
 
 
+def test_a_project_that_has_changed_may_ask_for_something_else(tmp_path):
+    there = projects(tmp_path, lib="0.1.1", app="0.1.0", range_=">=0.1.1,<0.2")
+    assert matrix_problems(RELEASES, there)
+    assert matrix_problems(RELEASES, there, changed={"app-b"}) == []
+
+
 def test_projects_that_were_never_released_need_no_matrix(tmp_path):
     assert matrix_problems([], projects(tmp_path, lib="0.0.0", app="0.0.0")) == []
 
