@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
+import itertools
 import subprocess
 import sys
 import tempfile
@@ -20,7 +21,7 @@ from tools.release.errors import ReleaseError, listed
 from tools.release.git import Git
 from tools.release.matrix import DATA, PAGE, read_matrix, to_json, to_page
 from tools.release.plan import Release, plan_releases, shown, workspace
-from tools.release.store import WheelStore, usual_store, wheel_at
+from tools.release.store import WheelStore, usual_store, wheels_at
 from tools.release.together import Shelf, tried_together
 from tools.release.written import Texts, release_texts
 
@@ -73,9 +74,12 @@ def cut(options: CutOptions) -> list[str]:
         work = Path(folder)
         tree = git.tree(head, texts)
         wheels = {
-            one.project.name: wheel_at(git, tree, one.project, _made(work / one.project.name))
+            one.project.name: wheels_at(git, tree, one.project, _made(work / one.project.name))
             for one in new
         }
+        new_wheels = list(itertools.chain.from_iterable(wheels.values()))
+        for wheel in new_wheels:
+            options.store.refuse_another(wheel)  # after all is released it would be too late
         shelf = Shelf(
             git=git,
             store=options.store,
@@ -89,7 +93,7 @@ def cut(options: CutOptions) -> list[str]:
         tree = git.tree(tree, {DATA: to_json(matrix), PAGE: to_page(matrix)})
         commit = git.commit(tree, head, _message(new))
         git.publish(commit, head, branch, tags)
-        for wheel in wheels.values():
+        for wheel in new_wheels:
             options.store.keep(wheel)
     return tags
 

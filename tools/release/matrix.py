@@ -35,8 +35,8 @@ class Released:
     version: str
     date: str
     """`YYYY-MM-DD`."""
-    sha256: str
-    """Of its wheel, so that a wheel can be told from another one of the same version."""
+    wheels: dict[str, str]
+    """The SHA-256 of each wheel by its name, to tell it from another one of the same version."""
     works_with: dict[str, list[str]] = field(default_factory=dict)
     """Versions of our other projects that it was tested with, oldest first, by name."""
 

@@ -19,7 +19,7 @@ from tools.release.git import Git
 from tools.release.matrix import Released, latest
 from tools.release.plan import Release
 from tools.release.projects import Project
-from tools.release.store import WheelStore, checksum
+from tools.release.store import WheelStore, checksums
 from tools.wheel.installed import (
     ExampleError,
     InstallError,
@@ -37,16 +37,20 @@ class Shelf:
     store: WheelStore
     projects: Mapping[str, Project]
     """By name."""
-    new: Mapping[str, Path]
+    new: Mapping[str, Sequence[Path]]
     """The wheels that are to be released, by the project's name."""
 
     def fill(self, folder: Path, releases: Sequence[Released]) -> Path:
         """A new folder with all new wheels and those of some releases."""
         folder.mkdir()
-        old = [self.store.wheel(self.git, self.projects[one.project], one) for one in releases]
-        for wheel in (*self.new.values(), *old):
-            shutil.copyfile(wheel, folder / wheel.name)
+        for wheels in (*self.new.values(), *map(self.released, releases)):
+            for wheel in wheels:  # for all processors: pip chooses
+                shutil.copyfile(wheel, folder / wheel.name)
         return folder
+
+    def released(self, release: Released) -> list[Path]:
+        """The wheels of an earlier release."""
+        return self.store.wheels(self.git, self.projects[release.project], release)
 
 
 def tried_together(
@@ -71,7 +75,13 @@ def tried_together(
     stay = [latest(matrix, one.project.name) for one in releases if not one.is_new]
     wheels = shelf.fill(work / "newest", [one for one in stay if one is not None])
     pinned = {one.project.name: str(one.version) for one in new}
-    _try(work / "together", wheels, pinned, list(shelf.new.values()), "do not work together")
+    _try(
+        work / "together",
+        wheels,
+        pinned,
+        [one[0] for one in shelf.new.values()],
+        "do not work together",
+    )
     updated = [
         _tried_with_new(shelf, old, matrix, pinned, work / f"old{number}")
         for number, old in enumerate(matrix)
@@ -81,7 +91,7 @@ def tried_together(
             project=one.project.name,
             version=str(one.version),
             date=date,
-            sha256=checksum(shelf.new[one.project.name]),
+            wheels=checksums(shelf.new[one.project.name]),
             works_with={name: [versions[name]] for name in sorted(one.ranges)},
         )
         for one in new
@@ -94,7 +104,7 @@ def _tried_with_new(
     """An earlier release, after it was tried with the new versions that it accepts."""
     if not old.works_with.keys() & new.keys():
         return old
-    wheel = shelf.store.wheel(shelf.git, shelf.projects[old.project], old)
+    wheel = shelf.released(old)[0]  # all say the same
     asked = asked_for(wheel)
     accepted = {
         name: new[name] for name in old.works_with if name in new and new[name] in asked[name]

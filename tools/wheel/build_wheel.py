@@ -5,7 +5,8 @@
 The project's `pyproject.toml` says what the wheel is called, needs and offers, and flit_core, the
 build backend that it names, makes it. What is done here is what makes the bytes depend on
 nothing else: the files are copied to an empty folder first, so that neither their times and
-permissions nor what lies beside them counts.
+permissions nor what lies beside them counts. And machine code among them is told of, which
+flit_core knows nothing of.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ from pathlib import Path
 from flit_core import buildapi
 from flit_core.config import ConfigError
 
+from tools.wheel.machine_code import PURE, MachineCodeError, retagged, tag_of
+
 EPOCH = "315532800"  # 1980-01-01, the first day that a zip file can tell
-TAG = "-py3-none-any.whl"  # of pure Python, for any machine
 LICENCE = "LICENSE"  # of the repository; each wheel carries a copy
 
 
@@ -35,34 +37,41 @@ def build_wheel(files: Mapping[str, bytes], out: Path) -> Path:
 
     Args:
         files: contents by their name in the project's folder: `pyproject.toml`, `README.md`, the
-            package, and the licence as `LICENSE`.
+            package with its machine code, and the licence as `LICENSE`.
         out: an existing folder.
 
     Raises:
-        WheelError: a file is missing, or `pyproject.toml` says something wrong.
+        WheelError: a file is missing, `pyproject.toml` says something wrong, or it cannot be told
+            on which machines the machine code runs.
     """
     for name in ("pyproject.toml", LICENCE):
         if name not in files:
             raise WheelError(f"a wheel needs the file {name}, which is not among its files")
-    out = out.absolute()
+    try:
+        tag = tag_of(files)
+        wheel = _built(files, out.absolute())
+        return wheel if tag == PURE else retagged(wheel, tag)
+    except (ConfigError, MachineCodeError, ValueError, OSError) as error:
+        raise WheelError(f"{_named(files)}: {error}") from error
+
+
+def _built(files: Mapping[str, bytes], out: Path) -> Path:
+    """The wheel that flit_core makes, of pure Python."""
     with tempfile.TemporaryDirectory() as folder, _environment("SOURCE_DATE_EPOCH", EPOCH):
         for name, content in files.items():
             path = Path(folder, name)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
             path.chmod(0o644)
-        try:
-            with contextlib.chdir(folder):  # where a build backend looks, says PEP 517
-                wheel = Path(out, buildapi.build_wheel(str(out)))
-        except (ConfigError, ValueError, OSError) as error:
-            raise WheelError(f"{files_of(files)}: {error}") from error
-    if not wheel.name.endswith(TAG):
+        with contextlib.chdir(folder):  # where a build backend looks, says PEP 517
+            wheel = Path(out, buildapi.build_wheel(str(out)))
+    if not wheel.name.endswith(f"-{PURE}.whl"):
         wheel.unlink()
-        raise WheelError(f"{files_of(files)}: requires-python is missing, or allows Python 2")
+        raise ConfigError("requires-python is missing, or allows Python 2")
     return wheel
 
 
-def files_of(files: Mapping[str, bytes]) -> str:
+def _named(files: Mapping[str, bytes]) -> str:
     """Which project these are the files of, for a message."""
     packages = {name.split("/")[0] for name in files if name.endswith("/__init__.py")}
     return "the wheel of " + (", ".join(sorted(packages)) or "a project without a package")

@@ -37,7 +37,7 @@ def _python_wheel_impl(ctx):
     )]
 
 python_wheel = rule(
-    doc = "A folder with one wheel, of pure Python. The same files give the same bytes.",
+    doc = "A folder with one wheel. The same files give the same bytes.",
     implementation = _python_wheel_impl,
     attrs = {
         "licence": attr.label(
@@ -46,7 +46,7 @@ python_wheel = rule(
         ),
         "srcs": attr.label_list(
             allow_files = True,
-            doc = "`pyproject.toml`, the README, and every file of the package.",
+            doc = "`pyproject.toml`, the README, and every file of the package, machine code too.",
             mandatory = True,
         ),
         "_builder": attr.label(
@@ -57,20 +57,26 @@ python_wheel = rule(
     },
 )
 
-def released(name, package):
+def released(name, package, native_code = []):
     """Declares what a project that is released has.
 
-    `wheel`, the wheel; and `name`, all files that releases are made of: those of the wheel, the
-    changelog and its fragments, and the interface of the last release.
+    `wheel`, the wheel; and `name`, all files that releases are made of: those of the wheel, its
+    `changes`, what it publishes, and the interface of the last release.
 
     Args:
         name: the target of these files.
         package: the folder of the Python package.
+        native_code: targets whose files are machine code in that folder. `pyproject.toml` says of
+            what //tools/release:cut compiles them; a test holds the two equal.
     """
     files = native.glob(
         [package + "/**"],
-        exclude = ["**/__pycache__/**", "**/*.pyc"],
-    ) + [
+        exclude = [
+            "**/*.pyc",
+            "**/*.so",  # compiled by hand
+            "**/__pycache__/**",
+        ],
+    ) + native_code + [
         "README.md",
         "pyproject.toml",
     ]
@@ -81,13 +87,15 @@ def released(name, package):
     )
     native.filegroup(
         name = name,
-        srcs = files + native.glob(
+        srcs = files + [
+            "api.txt",
+            ":changes",
+        ] + native.glob(
             [
-                "CHANGELOG.md",
                 "api.json",
-                "changes/*",
+                "native/**",
             ],
-            allow_empty = True,  # right after a release there is no change
+            allow_empty = True,  # before the first release, and where nothing is compiled
         ),
         visibility = [
             "//tools/release:__subpackages__",

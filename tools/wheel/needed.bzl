@@ -9,7 +9,6 @@ NEEDED = [
     "@pip//numba",
     "@pip//numpy",
     "@pip//onnx",
-    "@pip//onnxruntime",
     "@pip//onnxscript",
     "@pip//pandas",
     "@pip//psycopg",
@@ -26,3 +25,6 @@ NEEDED = [
     "@pip//torch",
     "@pip//torchserve",
 ]
+
+# They are installed, not imported: the tags of a target with these dependencies.
+NEEDED_TAGS = ["runtime_dep=" + label for label in NEEDED]

@@ -92,11 +92,11 @@ def test_the_first_release_is_one_commit_with_tags_and_nothing_left_over(release
 
 def test_the_wheels_that_are_kept_are_those_that_the_matrix_knows(released_once):
     kept = {
-        path.name.split("-")[0]: hashlib.sha256(path.read_bytes()).hexdigest()
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
         for path in (released_once.parent / "wheels").iterdir()
     }
-    known = {one.project.replace("-", "_"): one.sha256 for one in matrix(released_once)}
-    assert kept == known
+    library, application = (one.wheels for one in matrix(released_once))
+    assert kept == library | application
 
 
 def test_right_after_a_release_there_is_nothing_to_release(released):
@@ -213,14 +213,25 @@ def test_branch_and_tags_move_together_or_not_at_all(released):
 def test_another_wheel_in_the_place_of_a_released_one_is_found(released):
     write(released.parent / "wheels", {"app_b-0.1.0-py3-none-any.whl": "another"})
     commit(released, {"lib/changes/x.fixed.md": "Faster.\n"})
-    with pytest.raises(ReleaseError, match=r"is not app-b 0\.1\.0 as it was released"):
+    with pytest.raises(ReleaseError, match=r"is not of app-b 0\.1\.0 as it was released"):
         cut(options(released))
+
+
+def test_another_wheel_in_the_place_of_a_new_one_stops_it_before_anything_is_released(released):
+    write(released.parent / "wheels", {"lib_a-0.1.1-py3-none-any.whl": "another"})
+    commit(released, {"lib/changes/x.fixed.md": "Faster.\n"})
+    before = state(released)
+    with pytest.raises(
+        ReleaseError, match=r"lib_a-0\.1\.1\S* is another wheel of the same version"
+    ):
+        cut(options(released))
+    assert state(released) == before
 
 
 def test_a_tag_that_was_moved_makes_no_released_wheel(released):
     commit(released, {"app/README.md": "# app-b\n", "lib/changes/x.fixed.md": "Faster.\n"})
     git(released, "tag", "--force", "app-b-v0.1.0")
-    with pytest.raises(ReleaseError, match=r"the wheel that tag app-b-v0\.1\.0 makes is not app-b"):
+    with pytest.raises(ReleaseError, match=r"from the tag app-b-v0\.1\.0, is not of app-b"):
         cut(options(released))
 
 

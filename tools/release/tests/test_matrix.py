@@ -20,7 +20,7 @@ from tools.release.tests.throwaway import FILES, write
 def release(project: str, version: str, **works_with: list[str]) -> Released:
     needed = {name.replace("_", "-"): versions for name, versions in works_with.items()}
     return Released(
-        project=project, version=version, date="2026-01-31", sha256="0", works_with=needed
+        project=project, version=version, date="2026-01-31", wheels={}, works_with=needed
     )
 
 

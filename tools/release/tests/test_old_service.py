@@ -18,7 +18,7 @@ from tools.release.git import Git
 from tools.release.matrix import Released
 from tools.release.plan import Release
 from tools.release.projects import Project, read_projects
-from tools.release.store import WheelStore, checksum
+from tools.release.store import WheelStore, checksums
 from tools.release.together import Shelf, asked_for, tried_together
 from tools.release.versions import compatible
 from tools.release.written import with_ranges
@@ -103,7 +103,7 @@ def test_a_library_that_breaks_it_and_says_nothing_is_not_released(wheels, tmp_p
         git=Git(tmp_path),
         store=WheelStore(wheels),
         projects=PROJECTS,
-        new={"fraud-ml": wheel(ml, "0.1.2", tmp_path / "new", broken)},
+        new={"fraud-ml": [wheel(ml, "0.1.2", tmp_path / "new", broken)]},
     )
     new = Release(
         project=ml,
@@ -128,7 +128,7 @@ def matrix(wheels: Path) -> list[Released]:
             project=name,
             version=version,
             date="2026-01-30",
-            sha256=checksum(wheels / f"{name.replace('-', '_')}-{version}-py3-none-any.whl"),
+            wheels=checksums(wheels.glob(f"{name.replace('-', '_')}-{version}-*.whl")),
             works_with=works if name == "fraud-detect" else {},
         )
         for name, version in [

@@ -7,6 +7,7 @@ import base64
 import csv
 import hashlib
 import importlib.metadata
+import importlib.util
 import io
 import os
 import random
@@ -27,6 +28,7 @@ from tools.release.projects import read_projects, written_version
 from tools.wheel import build_wheel as command
 from tools.wheel.build_wheel import WheelError, build_wheel
 from tools.wheel.installed import examples, metadata
+from tools.wheel.machine_code import tag_of
 from tools.wheel.tests.tree import PROJECTS, ROOT, files_of, wheel_of
 
 # Needed though no file of ours imports them, and why.
@@ -39,6 +41,7 @@ NOT_IMPORTED = {
     "s3fs": "fsspec opens s3:// with it",
 }
 COMES_WITH = {"py4j": "pyspark"}  # asks for exactly one version of it
+CODE = {"ml": ["fraud_ml/native_net.so"]}
 CALENDAR = {"adlfs", "fsspec", "gcsfs", "s3fs"}  # versions are years, so that none says it breaks
 
 folders = pytest.mark.parametrize("folder", PROJECTS)
@@ -96,16 +99,17 @@ def test_times_and_permissions_of_files_do_not_count(tmp_path):
 
 
 @folders
-def test_the_wheel_is_pure_python_with_all_of_the_package_and_nothing_else(folder):
+def test_the_wheel_has_all_of_the_package_and_nothing_else(folder):
     package, wheel = PROJECTS[folder], wheel_of(folder)
     version = written_version((ROOT / folder / package / "__init__.py").read_text(), "it")
-    assert wheel.name == f"{package}-{version}-py3-none-any.whl"
+    assert wheel.name == f"{package}-{version}-{tag_of(files_of(folder))}.whl"
     about = f"{package}-{version}.dist-info"
     names = names_in(wheel)
     ours = {name for name in files_of(folder) if name.startswith(f"{package}/")}
     assert {name for name in names if not name.startswith(f"{about}/")} == ours
     assert {f"{package}/py.typed", f"{about}/licenses/LICENSE"} <= set(names)
-    # Machine code is for one processor; where there is none, it is compiled at first use.
+    assert [name for name in names if name.endswith(".so")] == CODE.get(folder, [])
+    # Of the running state, the build's is for one kind of processor: it is compiled at first use.
     assert not [name for name in names if "machine_code" in name]
 
 
@@ -153,6 +157,19 @@ def test_commands_are_functions_of_the_package(folder):
         assert function in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
 
 
+def distribution_of(module: str) -> str:
+    """The distribution that brings a module, as PEP 503 writes it."""
+    if module in PROJECTS.values():
+        return canonicalize_name(module)
+    spec = importlib.util.find_spec(module)
+    (folder, *_) = spec.submodule_search_locations or [spec.origin]
+    site = next(path for path in Path(folder).parents if path.name == "site-packages")
+    # In a build each has a folder of its own, and no list of its files.
+    alone = [path.name.split("-")[0] for path in site.glob("*.dist-info")]
+    known = alone if len(alone) == 1 else importlib.metadata.packages_distributions()[module]
+    return canonicalize_name(known[0])
+
+
 @folders
 def test_what_the_package_imports_is_what_it_needs(folder):
     imported = set()
@@ -164,11 +181,7 @@ def test_what_the_package_imports_is_what_it_needs(folder):
                 case ast.ImportFrom(module=str(module), level=0):
                     imported.add(module.split(".")[0])
     others = imported - set(sys.stdlib_module_names) - {PROJECTS[folder]}
-    provided = importlib.metadata.packages_distributions()
-    ours = {package: package.replace("_", "-") for package in PROJECTS.values()}
-    distributions = {
-        canonicalize_name(ours.get(module) or provided[module][0]) for module in others
-    }
+    distributions = {distribution_of(module) for module in others}
     said = {canonicalize_name(one.name) for one in needed(folder)}
     assert {COMES_WITH.get(name, name) for name in distributions} <= said
     assert said - distributions <= NOT_IMPORTED.keys()

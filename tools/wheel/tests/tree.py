@@ -7,6 +7,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 from tools.wheel.build_wheel import build_wheel
+from tools.wheel.installed import Environment, install
 
 PROJECTS = {
     "ml": "fraud_ml",
@@ -39,3 +40,17 @@ def wheel_of(folder: str) -> Path:
         (wheel,) = built.iterdir()
         return wheel
     return build_wheel(files_of(folder), Path(mkdtemp(prefix="wheels-")))
+
+
+def wheels_of_all(folder: Path) -> Path:
+    """The folder, with the wheels of all projects."""
+    for project in PROJECTS:
+        wheel = wheel_of(project)
+        (folder / wheel.name).write_bytes(wheel.read_bytes())
+    return folder
+
+
+def installed_all(folder: Path, wheels: Path) -> Environment:
+    """An environment with all of them: what they ask for goes together, and is there."""
+    wanted = ["fraud-detect[postgresql,redis]", "batch-proc[postgresql,redis]"]
+    return install(folder, wheels, wanted)
