@@ -1,14 +1,14 @@
 """The interface of a project, as griffe reads it from the sources, and what differs in it.
 
-`<project>/api.json`, which :cut writes, is that of the last release: for each public module its
-names as a stub, a line each, so that a difference can be read; and the options of each module
-that reads a command line.
+Which modules are public says `<project>/api.txt`, to which the build holds other projects.
+`<project>/api.json`, which :cut writes, is the interface of the last release: for each public
+module its names as a stub, a line each, so that a difference can be read, with all of a signature
+that `api.txt` leaves out; and the options of each module that reads a command line.
 """
 
 from __future__ import annotations
 
 import ast
-import fnmatch
 import json
 import logging
 from collections.abc import Iterator
@@ -55,7 +55,7 @@ def read_interface(root: Path, project: Project) -> Interface:
     """The interface as the sources below ``root`` define it; nothing is imported.
 
     Raises:
-        ReleaseError: a module that is to be public is not there.
+        ReleaseError: `api.txt` is missing.
     """
     folder = root / project.folder
     logging.getLogger("griffe").setLevel(logging.ERROR)  # guesses about docstrings
@@ -63,11 +63,9 @@ def read_interface(root: Path, project: Project) -> Interface:
         griffe.Module, griffe.load(project.package, search_paths=[folder], allow_inspection=False)
     )
     modules = {module.path: module for module in _modules(package)}
-    chosen = {
-        name for pattern in project.public for name in _matching(pattern, list(modules), project)
-    }
+    listed = _listed(folder / "api.txt")
     return Interface(
-        modules={name: tuple(_stub(modules[name])) for name in sorted(chosen)},
+        modules={name: tuple(_stub(modules[name])) for name in sorted(listed & modules.keys())},
         options=dict(_options(folder, project.package)),
     )
 
@@ -79,14 +77,13 @@ def _modules(module: griffe.Module) -> Iterator[griffe.Module]:
             yield from _modules(inner)
 
 
-def _matching(pattern: str, modules: list[str], project: Project) -> list[str]:
-    public = [name for name in modules if not any(part[:1] == "_" for part in name.split("."))]
-    found = fnmatch.filter(public, pattern)
-    if not found:
-        raise ReleaseError(
-            f"{project.folder}/pyproject.toml: [tool.release] public: there is no module {pattern}"
-        )
-    return found
+def _listed(path: Path) -> set[str]:
+    """The names in `api.txt`: of modules, and of what is in them."""
+    try:
+        return set(path.read_text(encoding="utf-8").splitlines())
+    except FileNotFoundError as error:
+        label = f"//{path.parent.name}:api.update"
+        raise ReleaseError(f"{path} is missing: ./bazelw run {label} writes it") from error
 
 
 def _stub(scope: griffe.Module | griffe.Class) -> Iterator[str]:

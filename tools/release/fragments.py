@@ -54,6 +54,8 @@ def read_fragments(project: Path) -> tuple[Fragment, ...]:
     problems: list[str] = []
     found = []
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if path.name == "README.md":  # tells how to write them
+            continue
         named = _NAME.fullmatch(path.name)
         text = path.read_text(encoding="utf-8").strip() if path.is_file() else ""
         if named is None or named[1] not in KINDS:

@@ -30,8 +30,6 @@ class Project:
     """Under which it is imported: `fraud_ml`."""
     version: Version
     """Of its last release."""
-    public: tuple[str, ...]
-    """Modules whose public names are its interface; `package.*` is all but private ones."""
     ranges: dict[str, SpecifierSet]
     """Versions of our other projects with which it works, by name."""
 
@@ -68,7 +66,7 @@ def _table(path: Path) -> dict[str, Any]:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except tomllib.TOMLDecodeError as error:
         raise ReleaseError(f"{path}: {error}") from error
-    for keys in (("project", "name"), ("tool", "flit"), ("tool", "release")):
+    for keys in (("project", "name"), ("tool", "flit")):
         inner = table
         for key in keys:
             if key not in inner:
@@ -86,7 +84,6 @@ def _project(root: Path, folder: str, table: dict[str, Any], names: set[str]) ->
         name=table["project"]["name"],
         package=package,
         version=parse_version(written_version((root / file).read_text("utf-8"), file), where=file),
-        public=tuple(table["tool"]["release"]["public"]),
         ranges={one.name: one.specifier for one in needed if one.name in names},
     )
 
@@ -109,5 +106,5 @@ def folders_with_changelog(root: Path, projects: Iterable[Project]) -> Iterator[
     released = {project.folder for project in projects}
     for path in sorted(root.glob("CHANGELOG.md")) + sorted(root.glob("*/CHANGELOG.md")):
         folder = path.parent.relative_to(root).as_posix()
-        if folder not in released:
+        if folder not in released and not path.parent.is_symlink():  # Bazel leaves some at the root
             yield folder

@@ -107,7 +107,8 @@ def test_what_no_user_writes_down_is_no_difference(tmp_path, old, new):
 
 def test_a_module_that_is_gone_or_new_is_told(tmp_path):
     before = interface(tmp_path / "before", BEFORE)
-    after = interface(tmp_path / "after", BEFORE, **{"lib/lib_a/more.py": "X = 1\n"})
+    more = {"lib/lib_a/more.py": "X = 1\n", "lib/api.txt": f"{FILES['lib/api.txt']}lib_a.more\n"}
+    after = interface(tmp_path / "after", BEFORE, **more)
     assert [one.text for one in differences(before, after)] == ["module lib_a.more is new"]
     assert [one.text for one in differences(after, before)] == ["module lib_a.more is gone"]
 
@@ -129,9 +130,9 @@ def test_an_option_that_is_gone_or_new_is_told(tmp_path):
     ]
 
 
-def test_private_modules_are_no_interface(tmp_path):
-    found = interface(tmp_path, BEFORE, **{"lib/lib_a/_inner.py": "X = 1\n"})
-    assert list(found.modules) == ["lib_a.work"]
+def test_modules_that_are_not_listed_are_no_interface(tmp_path):
+    found = interface(tmp_path, BEFORE, **{"lib/lib_a/inner.py": "X = 1\n"})
+    assert list(found.modules) == ["lib_a", "lib_a.work"]
 
 
 def test_what_a_package_exports_counts_where_it_is_defined_elsewhere(tmp_path):
@@ -139,16 +140,18 @@ def test_what_a_package_exports_counts_where_it_is_defined_elsewhere(tmp_path):
         "lib/lib_a/__init__.py": '__version__ = "0.0.0"\n'
         'from lib_a._inner import thing\n\n__all__ = ["thing"]\n',
         "lib/lib_a/_inner.py": "def thing(x: int) -> int: ...\n",
-        "lib/pyproject.toml": FILES["lib/pyproject.toml"].replace('"lib_a.*"', '"lib_a"'),
+        "lib/api.txt": "lib_a\n",
     }
     found = interface(tmp_path, BEFORE, **files)
     assert found.modules == {"lib_a": ("def thing(x: int) -> int: ...",)}
 
 
-def test_a_public_module_that_is_not_there_is_an_error(tmp_path):
-    description = FILES["lib/pyproject.toml"].replace('"lib_a.*"', '"lib_a.missing"')
-    with pytest.raises(ReleaseError, match=r"there is no module lib_a\.missing"):
-        interface(tmp_path, BEFORE, **{"lib/pyproject.toml": description})
+def test_without_the_list_of_what_is_public_it_is_told_how_to_make_it(tmp_path):
+    write(tmp_path, FILES)
+    (library, _) = read_projects(tmp_path)
+    (tmp_path / "lib/api.txt").unlink()
+    with pytest.raises(ReleaseError, match=r"api\.txt is missing: \./bazelw run //lib:api\.update"):
+        read_interface(tmp_path, library)
 
 
 def test_the_interface_is_read_as_it_was_written(tmp_path):

@@ -26,6 +26,11 @@ def test_fragments_are_read_in_order_of_their_names(tmp_path):
 
 
 def test_a_project_without_changes_has_none(tmp_path):
+    write(tmp_path, {"changes/README.md": "# How to write them\n"})
+    assert read_fragments(tmp_path) == ()
+
+
+def test_a_project_without_the_folder_has_none(tmp_path):
     assert read_fragments(tmp_path) == ()
 
 

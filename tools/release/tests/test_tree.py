@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 from pathlib import Path
 
 import pytest
@@ -32,7 +31,7 @@ def test_what_changed_since_the_last_release_is_told():
 
 def test_what_has_no_versions_tells_its_changes_too():
     folders = list(folders_with_changelog(ROOT, PROJECTS))
-    assert folders == [".", "research"]
+    assert {".", "research"} <= set(folders)
     for folder in folders:
         read_fragments(ROOT / folder)
         assert changelog_problem((ROOT / folder / "CHANGELOG.md").read_text()) is None
@@ -48,25 +47,5 @@ def test_the_matrix_fits_the_projects_and_its_page():
 @projects
 def test_an_interface_is_found(project):
     interface = read_interface(ROOT, project)
-    assert all(interface.modules.values()) or project.name == "fraud-ml"
     assert bool(interface.options) == (project.folder in ("batch", "serving"))
-
-
-@projects
-def test_other_projects_import_what_is_public_only(project):
-    # So that a release is compared in all that our own projects rely on.
-    public = read_interface(ROOT, project).modules
-    for other in PROJECTS:
-        if other is project:
-            continue
-        for path in (ROOT / other.folder / other.package).rglob("*.py"):
-            for node in ast.walk(ast.parse(path.read_text())):
-                match node:
-                    case ast.ImportFrom(module=str(module), names=names):
-                        if in_package(module, project.package):
-                            parts = {f"{module}.{one.name}" for one in names}
-                            assert module in public or parts <= public.keys(), path
-
-
-def in_package(module: str, package: str) -> bool:
-    return module == package or module.startswith(f"{package}.")
+    assert any(interface.modules.values()) == (project.folder != "serving")  # HTTP, and commands

@@ -24,9 +24,6 @@ dependencies = [{needs}]
 
 [tool.flit.module]
 name = "{package}"
-
-[tool.release]
-public = ["{package}.*"]
 """
 LIBRARY = "def double(number: int, times: int = 2) -> int:\n    return number * times\n"
 APPLICATION = """\
@@ -53,6 +50,7 @@ FILES = {
     "assert double(3) == 6\n```\n",
     "lib/CHANGELOG.md": f"# Changelog of lib-a\n\n{MARK}",
     "lib/changes/double.added.md": "`double`, which doubles.\n",
+    "lib/api.txt": "# Public\nlib_a\nlib_a.work\nlib_a.work.double(number, times=)\n",
     "lib/lib_a/__init__.py": '"""A library."""\n\n__version__ = "0.0.0"\n',
     "lib/lib_a/work.py": LIBRARY,
     "app/pyproject.toml": _DESCRIPTION.format(
@@ -62,6 +60,7 @@ FILES = {
     "assert run(2) == 4\n```\n",
     "app/CHANGELOG.md": f"# Changelog of app-b\n\n{MARK}",
     "app/changes/run.added.md": "`run`.\n",
+    "app/api.txt": "app_b\napp_b.main\n",
     "app/app_b/__init__.py": '"""An application."""\n\n__version__ = "0.0.0"\n',
     "app/app_b/main.py": APPLICATION,
 }
