@@ -51,13 +51,15 @@ class Environment:
         home = self.folder / "home"
         kept = {
             name: os.environ[name]
-            for name in ("JAVA_HOME", "TMPDIR", "XDG_CACHE_HOME")
+            for name in ("JAVA_HOME", "PYTHONPYCACHEPREFIX", "TMPDIR", "XDG_CACHE_HOME")
             if name in os.environ
         }
         return subprocess.run(
             [str(self.folder / "bin" / command[0]), *command[1:]],
             cwd=where or home,
             env={
+                # The packages of a build have no bytecode: compiled once, not by each program.
+                "PYTHONPYCACHEPREFIX": str(self.folder / "bytecode"),
                 **kept,
                 "HOME": str(home),
                 "OMP_NUM_THREADS": "1",

@@ -66,9 +66,10 @@ def wheels(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module", autouse=True)
 def _compiled_once(tmp_path_factory) -> Iterator[None]:
-    """The running state is compiled by the first environment that needs it, for all of them."""
+    """What the first environment compiles, packages and running state, serves all of them."""
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        environment.setenv("PYTHONPYCACHEPREFIX", str(tmp_path_factory.mktemp("bytecode")))
         yield
 
 
