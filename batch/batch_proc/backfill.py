@@ -174,5 +174,10 @@ def main() -> None:
         _rebuild(options, home)
 
 
+def command() -> int:
+    """The exit code of :func:`main`; its errors are told."""
+    return run(main, shown=SHOWN)
+
+
 if __name__ == "__main__":
-    sys.exit(run(main, shown=SHOWN))
+    sys.exit(command())

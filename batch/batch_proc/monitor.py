@@ -216,5 +216,10 @@ def _fail_on_alert(found: Monitoring) -> None:
         raise AlertError(f"{counted(len(names), 'alert')}: {'; '.join(names)}")
 
 
+def command() -> int:
+    """The exit code of :func:`main`; its errors are told."""
+    return run(main, shown=(*SHOWN, AlertError))
+
+
 if __name__ == "__main__":
-    sys.exit(run(main, shown=(*SHOWN, AlertError)))
+    sys.exit(command())

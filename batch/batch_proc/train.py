@@ -211,5 +211,10 @@ def main() -> None:
         write_whole(options.json_path, f"{to_json(measures)}\n")
 
 
+def command() -> int:
+    """The exit code of :func:`main`; its errors are told."""
+    return run(main, shown=SHOWN)
+
+
 if __name__ == "__main__":
-    sys.exit(run(main, shown=SHOWN))
+    sys.exit(command())

@@ -36,6 +36,8 @@ from data_connector.snapshot_store import SnapshotStore
 from data_connector.splits import split
 from data_connector.transfer import fetch, list_tables, load, schema_of
 
+__version__ = "0.0.0"
+
 __all__ = [
     "AccessDeniedError",
     "AliasConflictError",

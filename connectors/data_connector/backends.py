@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib import import_module
 from typing import TYPE_CHECKING, Literal, Protocol, cast
 
+from data_connector.drivers import imported
 from data_connector.errors import TableNotFoundError, UnsupportedSourceError
 from data_connector.locations import OBJECT_SCHEMES, Location
 from data_connector.ranges import KeyRange
@@ -95,7 +95,8 @@ def open_backend(location: Location) -> Backend:
     """The backend for `location`, which may not exist yet.
 
     Raises:
-        UnsupportedSourceError: no backend serves its scheme or file type.
+        UnsupportedSourceError: no backend serves its scheme or file type, or the driver that it
+            needs is not installed.
     """
     target = _BACKENDS.get(location.scheme)
     if target is None:
@@ -103,8 +104,7 @@ def open_backend(location: Location) -> Backend:
             f"no backend for {location.scheme}:// URLs; there are backends for: "
             f"{', '.join(sorted(_BACKENDS))}"
         )
-    module, function = target.split(":")
-    return cast(Backend, getattr(import_module(module), function)(location))
+    return cast(Backend, imported(target, location.scheme)(location))
 
 
 def choose_table(available: list[str], table: str | None) -> str:

@@ -8,10 +8,10 @@ import secrets
 import threading
 import weakref
 from collections.abc import Callable, Mapping
-from importlib import import_module
 from types import TracebackType
 from typing import Any, Generic, Protocol, Self, TypeVar
 
+from data_connector.drivers import imported
 from data_connector.errors import (
     ConnectorError,
     CorruptSourceError,
@@ -206,7 +206,7 @@ def backend_for(kind: str, location: Location, name: str, backends: Mapping[str,
             driver unasked.
 
     Raises:
-        UnsupportedSourceError: no backend serves its scheme.
+        UnsupportedSourceError: no backend serves its scheme, or its driver is not installed.
     """
     target = backends.get(location.scheme)
     if target is None:
@@ -214,8 +214,7 @@ def backend_for(kind: str, location: Location, name: str, backends: Mapping[str,
             f"no {kind} for {location.scheme}: URLs; there are such for: "
             f"{', '.join(sorted(backends))}"
         )
-    module, backend = target.split(":")
-    return getattr(import_module(module), backend)(location, name)
+    return imported(target, location.scheme)(location, name)
 
 
 def another_kind(kind: str, place: object, name: str, reason: str) -> CorruptSourceError:

@@ -18,6 +18,41 @@ def test_an_unknown_scheme_lists_those_there_are() -> None:
         open_backend(parse("oracle://host/db"))
 
 
+WITHOUT_DRIVERS = """
+import sys
+
+for driver in ("adbc_driver_manager", "duckdb", "fsspec", "psycopg", "pymysql", "redis"):
+    sys.modules[driver] = None  # as if it were not installed
+
+from data_connector import ConnectorError, fetch, open_feature_store
+
+open_it = open_feature_store if sys.argv[1].startswith("redis") else fetch
+try:
+    open_it(sys.argv[1])
+except ConnectorError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize(
+    ("url", "driver", "extra"),
+    [
+        ("duckdb:///x.duckdb", "duckdb", "duckdb"),
+        ("mariadb://host/db", "pymysql", "mysql"),
+        ("postgresql://host/db", "psycopg", "postgresql"),
+        ("redis://host", "redis", "redis"),
+        ("s3://bucket/rows.parquet", "fsspec", "s3"),
+    ],
+)
+def test_a_driver_that_is_not_installed_is_told_with_the_extra_that_brings_it(
+    python: Callable[..., str], url: str, driver: str, extra: str
+) -> None:
+    scheme = url.partition(":")[0]
+    assert python(WITHOUT_DRIVERS, url) == (
+        f"{scheme}: URLs need {driver}, which is not installed: install data-connector[{extra}]\n"
+    )
+
+
 def test_importing_the_package_imports_nothing_heavy(python: Callable[..., str]) -> None:
     heavy = {
         *("pyarrow", "sqlalchemy", "psycopg", "pymysql", "numpy", "duckdb"),

@@ -35,5 +35,10 @@ def main() -> None:
             _say(line)
 
 
+def command() -> int:
+    """The exit code of :func:`main`; its errors are told."""
+    return run(main, shown=(ArtifactError, ServingError))
+
+
 if __name__ == "__main__":
-    sys.exit(run(main, shown=(ArtifactError, ServingError)))
+    sys.exit(command())

@@ -73,5 +73,10 @@ def main() -> None:
     sys.stdout.write(f"{said:,} labels said\n")
 
 
+def command() -> int:
+    """The exit code of :func:`main`; its errors are told."""
+    return run(main, shown=(DataError,))
+
+
 if __name__ == "__main__":
-    sys.exit(run(main, shown=(DataError,)))
+    sys.exit(command())

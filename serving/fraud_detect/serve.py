@@ -133,5 +133,10 @@ def main() -> None:
     _serve(stored, settings, options.server)
 
 
+def command() -> int:
+    """The exit code of :func:`main`; its errors are told."""
+    return run(main, shown=SHOWN)
+
+
 if __name__ == "__main__":
-    sys.exit(run(main, shown=SHOWN))
+    sys.exit(command())

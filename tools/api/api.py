@@ -42,7 +42,7 @@ def check(path: Path, wanted: str, project: str) -> int:
     )
     sys.stderr.write(
         f"error: the public interface of //{project} has changed. Where that is meant:\n"
-        f"  ./bazelw run //{project}:api.update\nand say it in the changelog.\n"
+        f"  ./bazelw run //{project}:api.update\nand say it in {project}/changes.\n"
     )
     return 1
 

@@ -16,6 +16,7 @@ MORE = {
         "lint",
         "types",
     ),
+    "released": ("wheel",),
 }
 
 

@@ -16,6 +16,7 @@ MAGIC = b"\x7fELF\x02\x01"
 LOAD, DYNAMIC, INTERPRETER, NOTE = 1, 2, 3, 4
 END, NEEDED, STRING_TABLE, STRING_SIZE, RPATH, RUNPATH = 0, 1, 5, 10, 15, 29
 BUILD_ID = 3
+PROCESSORS = {62: "x86_64", 183: "aarch64"}
 
 _VERSION = re.compile(rb"\0(GLIBC|GLIBCXX)_(\d+(?:\.\d+)+)(?=\0)")
 
@@ -44,6 +45,18 @@ class Segment:
 def is_elf(head: bytes) -> bool:
     """Whether a file that starts with these bytes is a program or a shared library."""
     return head.startswith(MAGIC)
+
+
+def processor(data: Data) -> str:
+    """The family of processors that the file is for, as Linux calls it.
+
+    Raises:
+        ElfError: it is neither of those that are known here.
+    """
+    (number,) = struct.unpack_from("<H", data, 18)
+    if number not in PROCESSORS:
+        raise ElfError(f"it is for a processor of another family ({number})")
+    return PROCESSORS[number]
 
 
 def segments(data: Data) -> list[Segment]:

@@ -4,30 +4,11 @@ Zig comes as a Python package, so that no machine needs a compiler, and all have
 library uses no other, not even C's, so it loads on every Linux of its processor's family.
 """
 
-_TARGET = {
-    "aarch64": "aarch64-linux-gnu",
-    "x86_64": "x86_64-linux-gnu",
-}
+load(":flags.bzl", "FLAGS", "TARGETS")
 
-_FLAGS = [
-    "-std=c++20",
-    "-O3",
-    "-ffp-contract=fast",  # fused multiply-adds, wherever there is one
-    "-Wall",
-    "-Wextra",
-    "-Werror",
-    "-fno-sanitize=all",  # Zig's default is to trap undefined behaviour
-    "-fno-stack-protector",  # needs a C library
-    "-fno-exceptions",
-    "-fno-rtti",
-    "-g0",
-    "-fPIC",
-    "-shared",
-    "-ffreestanding",
-    "-nostdlib",
-    "-nostdinc",
-    "-nostdinc++",
-]
+# Of a program that compiles by //tools/zig:compile; its `data` names ZIG.
+ZIG = "@pip_ziglang//:site-packages/ziglang/zig"
+ZIG_ENV = {"ZIG": "$(rootpath %s)" % ZIG}
 
 def _zig_library_impl(ctx):
     library = ctx.actions.declare_file(ctx.attr.out)
@@ -35,8 +16,8 @@ def _zig_library_impl(ctx):
     cache = library.path + ".cache"
     arguments = ctx.actions.args()
     arguments.add("c++")
-    arguments.add("-target", _TARGET[ctx.attr.cpu])
-    arguments.add_all(_FLAGS)
+    arguments.add("-target", TARGETS[ctx.attr.cpu])
+    arguments.add_all(FLAGS)
     arguments.add("-isystem", zig.dirname + "/lib/include")
     arguments.add("-o", library)
     arguments.add_all(ctx.files.srcs)
@@ -54,14 +35,14 @@ def _zig_library_impl(ctx):
 _zig_library = rule(
     implementation = _zig_library_impl,
     attrs = {
-        "cpu": attr.string(mandatory = True, values = _TARGET.keys()),
+        "cpu": attr.string(mandatory = True, values = TARGETS.keys()),
         "out": attr.string(mandatory = True),
         "srcs": attr.label_list(allow_files = [".cc"], mandatory = True),
         "_headers": attr.label(default = "@pip_ziglang//:headers"),
         "_zig": attr.label(
             allow_single_file = True,
             cfg = "exec",
-            default = "@pip_ziglang//:site-packages/ziglang/zig",
+            default = ZIG,
         ),
     },
 )

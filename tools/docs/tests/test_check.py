@@ -16,6 +16,7 @@ GUIDE = """\
 BUILD = """\
 py_library(name = "metrics", srcs = ["fraud_ml/metrics.py"])
 checks(name = "checks", srcs = [])
+released(name = "all", package = "a")
 exports_files(["README.md"])
 [pytest_test(name = name) for name in ["test_one", "test_two"]]
 """
@@ -94,5 +95,6 @@ def test_headings_become_the_fragments_that_github_makes() -> None:
 
 
 def test_targets_are_names_macros_lists_and_exported_files() -> None:
-    assert targets(BUILD) >= {"metrics", "checks", "lint", "types", "README.md", "test_one"}
+    declared = {"metrics", "checks", "lint", "types", "wheel", "README.md", "test_one"}
+    assert targets(BUILD) >= declared
     assert "fraud_ml/metrics.py" not in targets(BUILD)

@@ -14,6 +14,7 @@ from tools.new_project import new_project
 from tools.new_project.lists import LISTS
 from tools.new_project.templates import KINDS
 from tools.ownership.owners import owners_of, parse_owners, problems
+from tools.release.fragments import changelog_problem, read_fragments
 
 FILES = [*LISTS, "requirements_lock.txt", "mypy.ini"]
 RUFF = Path(os.environ["RUFF"]).absolute()
@@ -104,7 +105,10 @@ def test_its_interface_is_listed(made: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_it_is_documented_and_listed(made: Path) -> None:
     assert "`./bazelw test //zeppelin/...`" in (made / "zeppelin/README.md").read_text()
-    assert (made / "zeppelin/CHANGELOG.md").read_text().startswith("# Changelog of zeppelin\n")
+    changelog = (made / "zeppelin/CHANGELOG.md").read_text()
+    assert changelog.startswith("# Changelog of zeppelin\n")
+    assert changelog_problem(changelog) is None
+    assert [fragment.text for fragment in read_fragments(made / "zeppelin")] == ["The project."]
     assert "\n| [`zeppelin`](zeppelin/README.md) | zeppelin |" in (made / "README.md").read_text()
     assert "[zeppelin](zeppelin/CHANGELOG.md)." in (made / "CHANGELOG.md").read_text()
     assert '"fraud_zeppelin", "tools"]' in (made / "ruff.toml").read_text()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,12 @@ def test_the_interpreter_is_a_program_and_its_modules_are_not() -> None:
     assert elf.is_program(DATA)
     assert not elf.is_program(Path(_ctypes.__file__).read_bytes())
     assert not elf.is_elf(Path(__file__).read_bytes())
+
+
+def test_the_processor_is_the_machines_and_an_unknown_one_is_an_error() -> None:
+    assert elf.processor(DATA) == platform.machine()
+    with pytest.raises(elf.ElfError, match=r"another family \(243\)"):
+        elf.processor(DATA[:18] + (243).to_bytes(2, "little"))
 
 
 def test_needs_are_those_that_the_loader_sees() -> None:
