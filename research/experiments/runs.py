@@ -29,25 +29,33 @@ def overview(tracker: Tracker) -> Table:
 
 
 def side_by_side(runs: Sequence[KeptRun]) -> Table:
-    """Runs as lines: what they measured, and the parameters in which they differ."""
+    """A column a run: the parameters in which they differ, and what they measured."""
     parameters = _names(it.parameters for it in runs)
     if len(runs) > 1:
         parameters = [it for it in parameters if len({run.parameters.get(it) for run in runs}) > 1]
-    metrics = _names(it.metrics for it in runs)
-    table = Table("run", "experiment", "started, UTC", "ended", "commit", *parameters)
-    for name in metrics:
-        table.add_column(name, justify="right")
+    table = Table("")
     for it in runs:
-        table.add_row(
-            it.id[:_SHORT],
-            it.experiment,
-            f"{it.started:%m-%d %H:%M}",
-            it.status.lower(),
-            it.commit[:_SHORT] + ("+" if it.commit.endswith("-dirty") else ""),
-            *(it.parameters.get(name, "") for name in parameters),
-            *(f"{it.metrics[name]:.4g}" if name in it.metrics else "" for name in metrics),
-        )
+        table.add_column(it.id[:_SHORT], justify="right")
+    if len({it.experiment for it in runs}) > 1:
+        table.add_row("experiment", *(it.experiment for it in runs))
+    table.add_row("started, UTC", *(f"{it.started:%m-%d %H:%M}" for it in runs))
+    table.add_row("ended", *(it.status.lower() for it in runs))
+    table.add_row("commit", *(_short(it.commit) for it in runs), end_section=True)
+    for name in parameters:
+        table.add_row(name, *(it.parameters.get(name, "") for it in runs))
+    table.add_section()
+    for name in _names(it.metrics for it in runs):
+        table.add_row(name, *(_number(it.metrics.get(name)) for it in runs))
     return table
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"
+
+
+def _short(commit: str) -> str:
+    """With a `+` where files differed from it."""
+    return commit[:_SHORT] + ("+" if commit.endswith("-dirty") else "")
 
 
 def days_of(tracker: Tracker, runs: Sequence[KeptRun], name: str) -> Table:
@@ -66,7 +74,7 @@ def days_of(tracker: Tracker, runs: Sequence[KeptRun], name: str) -> Table:
     for it in runs:
         table.add_column(it.id[:_SHORT], justify="right")
     for day in sorted({day for it in found for day in it}):
-        table.add_row(f"{day}", *(f"{it[day]:.4g}" if day in it else "" for it in found))
+        table.add_row(f"{day}", *(_number(it.get(day)) for it in found))
     return table
 
 
@@ -113,7 +121,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--sort", metavar="METRIC", help="the highest first (default: the newest)")
     parser.add_argument(
-        "--limit", type=at_least(1), default=20, metavar="N", help="lines (default: 20)"
+        "--limit", type=at_least(1), default=6, metavar="N", help="columns (default: 6)"
     )
     parser.add_argument("--by-day", metavar="METRIC", help="a metric by day, a column a run")
     parser.add_argument("--ui", action="store_true", help="the same as a page, in a browser")

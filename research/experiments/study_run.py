@@ -119,11 +119,12 @@ def main() -> None:
     options = parse_run_options()
     config = read_config(options.folder)
     study, seconds, run_id = run_study(config, options, fraud_home())
-    table = Table("metric", title=config.question, title_justify="left", title_style="bold")
+    table = Table("metric")
     table.add_column("value", justify="right")
     table.add_column("unit")
     for metric in study.metrics.values():
         table.add_row(metric.name, f"{metric.value:.4g}", metric.unit)
+    sys.stdout.write(f"{config.question}\n")
     Console().print(table)
     sys.stdout.write(f"run:    {run_id[:8]}, {seconds:.1f} s\n")
     if options.changed:

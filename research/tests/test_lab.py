@@ -70,6 +70,8 @@ def started(tmp_path: Path) -> Iterator[Lab]:
     yield lab
     if lab.process.poll() is None:
         lab.process.kill()
+        lab.process.wait()
+    lab.process.stdout.close()
     for process in lab.processes:
         if process.is_running():
             process.kill()
