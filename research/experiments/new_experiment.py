@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import os
 import re
 import sys
@@ -39,7 +38,7 @@ def make(root: Path, name: str, *, owner: str, notebook: bool) -> Path:
             " with a letter"
         )
     folder = root / PLACE / name
-    if folder.exists() or importlib.util.find_spec(f"experiments.{name}"):
+    if folder.exists() or folder.with_suffix(".py").exists():  # a module would hide the folder
         raise UsageError(f"{name!r} is there already; choose another name")
     if not OWNER.fullmatch(owner):
         raise UsageError(f"--owner {owner}: is neither @user nor @organisation/team")

@@ -87,7 +87,7 @@ def _(source):
     mo.vstack(
         [
             mo.md(f"{len(is_fraud):,} payments, {is_fraud.mean():.1%} of them frauds."),
-            mo.plain_text(history.transactions.slice(0, 5).to_pandas().to_string()),
+            mo.ui.table(history.transactions.slice(0, 5).to_pylist(), selection=None),
         ]
     )
     return history, is_fraud

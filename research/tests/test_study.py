@@ -213,6 +213,7 @@ def test_a_new_experiment_runs_and_passes_its_test(
     ],
 )
 def test_an_experiment_that_cannot_be_is_refused(folder, arguments, said, capsys) -> None:
+    (folder.parent / "compare.py").touch()
     assert run(lambda: new_experiment.main(arguments)) == 2
     assert said in capsys.readouterr().err
     assert not (folder.parent / arguments[0]).exists()
