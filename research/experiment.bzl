@@ -20,7 +20,7 @@ def experiment(name, deps, size = "small"):
     code = native.glob(["*.py"])
     files = native.glob(["*.md", "*.json", "*.toml"])
     py_library(
-        name = name + "_library",
+        name = "library",
         srcs = code,
         data = files,
         visibility = ["//research:__pkg__"],
@@ -33,7 +33,7 @@ def experiment(name, deps, size = "small"):
         main = "//research:experiments/study_run.py",
         deps = [
             "//research:study_run_library",
-            ":%s_library" % name,
+            ":library",
         ],
     )
     py_test(
@@ -45,7 +45,7 @@ def experiment(name, deps, size = "small"):
         main = "//research:experiments/study_trial.py",
         deps = [
             "//research:study_trial_library",
-            ":%s_library" % name,
+            ":library",
         ],
     )
     native.filegroup(
