@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from batch_proc.fold import Rows
 from experiments.contenders import CONTENDERS, OURS, Score
@@ -109,6 +110,7 @@ def fit(data: Data, rows: Ints, parameters: Mapping[str, Any], seed: int) -> Sco
     is the data. It runs on one thread, so that the same seed gives the same scores.
     """
     name, rounds = parameters["model"], parameters["rounds"]
+    torch.set_num_threads(1)
     contender = next(it for it in CONTENDERS if it.name == name)
     of_ours = name == OURS.name
     changed = {"max_epochs": rounds} if of_ours else {"n_estimators": rounds, "n_jobs": 1}
