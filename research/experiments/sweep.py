@@ -51,10 +51,10 @@ class Sweep:
             if rows.shape[0] != len(self.points):
                 raise ValueError(f"{series}: {rows.shape[0]} points, must be {len(self.points)}")
             for point, of_point in zip(self.points, rows, strict=True):
-                _log(study, f"{series}_{point}", of_point)
+                log_values(study, f"{series}_{point}", of_point)
                 if self.baseline is not None and point != self.baseline:
                     base = rows[list(self.points).index(self.baseline)]
-                    _log(study, f"{series}_{point}{_CHANGE}", of_point - base)
+                    log_values(study, f"{series}_{point}{_CHANGE}", of_point - base)
 
     def draw(self, path: Path, metrics: Mapping[str, float]) -> None:
         """Draws the series, with bars of one deviation, into an SVG file: the same each time.
@@ -93,6 +93,12 @@ class Sweep:
         self.draw(study.file(FIGURE), numbers)
 
 
+def log_values(study: Study, name: str, values: npt.NDArray[np.float64]) -> None:
+    """Logs the mean of ``values``, shape ``(seeds,)``, as ``name``; deviation as ``{name}_sd``."""
+    study.log(name, float(values.mean()))
+    study.log(f"{name}{_SD}", float(values.std(ddof=1)) if len(values) > 1 else 0.0)
+
+
 def draw_report(sweep: Sweep, report: Path, path: Path) -> None:
     """Draws the figure of a ``report.json``.
 
@@ -101,8 +107,3 @@ def draw_report(sweep: Sweep, report: Path, path: Path) -> None:
     """
     metrics = json.loads(report.read_text(encoding="utf-8"))["metrics"]
     sweep.draw(path, {it["name"]: it["value"] for it in metrics})
-
-
-def _log(study: Study, name: str, values: npt.NDArray[np.float64]) -> None:
-    study.log(name, float(values.mean()))
-    study.log(f"{name}{_SD}", float(values.std(ddof=1)) if len(values) > 1 else 0.0)
