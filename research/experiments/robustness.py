@@ -104,7 +104,22 @@ class Data:
 
 
 def fit(data: Data, rows: Ints, parameters: Mapping[str, Any], seed: int) -> Score:
-    """The contender ``model`` of the parameters, trained on the labels of ``rows``.
+    """The contender of the parameters, trained on the labels of ``rows``: :func:`fit_rows`."""
+    return fit_rows(
+        Rows(
+            features=data.features[rows],
+            is_fraud=data.said[rows],
+            customer=data.customer[rows].astype(np.int32),
+            day=data.day[rows].astype(np.int32),
+            number=rows,
+        ),
+        parameters,
+        seed,
+    )
+
+
+def fit_rows(rows: Rows, parameters: Mapping[str, Any], seed: int) -> Score:
+    """The contender ``model`` of the parameters, trained.
 
     Its settings are those that its search starts with, but for ``rounds``: what changes in a study
     is the data. It runs on one thread, so that the same seed gives the same scores.
@@ -114,17 +129,7 @@ def fit(data: Data, rows: Ints, parameters: Mapping[str, Any], seed: int) -> Sco
     contender = next(it for it in CONTENDERS if it.name == name)
     of_ours = name == OURS.name
     changed = {"max_epochs": rounds} if of_ours else {"n_estimators": rounds, "n_jobs": 1}
-    return contender.fit(
-        Rows(
-            features=data.features[rows],
-            is_fraud=data.said[rows],
-            customer=data.customer[rows].astype(np.int32),
-            day=data.day[rows].astype(np.int32),
-            number=rows,
-        ),
-        {**contender.start, **changed},
-        seed,
-    )
+    return contender.fit(rows, {**contender.start, **changed}, seed)
 
 
 def reviewed(day: Ints, score: npt.NDArray[np.floating], share: float = REVIEWED) -> Bools:
