@@ -6,17 +6,20 @@ import numpy as np
 
 from experiments.robustness import WARM_UP, Data, Ints, fit, population, reviewed, seeds, share_of
 from experiments.study import Study
-from experiments.sweep import Sweep
+from experiments.sweep import Sweep, log_values
 from fraud_ml.metrics import average_precision
 from fraud_ml.scenario import HANDBOOK_FRAUDS, Scenario
 
 TENURES = {"0_2d": (0, 3), "3_7d": (3, 8), "8_30d": (8, 31), "31d": (31, 10**6)}
-CUSTOMER = [fraud.name for fraud in HANDBOOK_FRAUDS].index("customer") + 1
+TERMINAL, CUSTOMER = (
+    [fraud.name for fraud in HANDBOOK_FRAUDS].index(name) + 1 for name in ("terminal", "customer")
+)
 SWEEP = Sweep(
     points={"0_2d": "0-2", "3_7d": "3-7", "8_30d": "8-30", "31d": "31 or more"},
     series={
         "ap": "average precision",
         "recall": "found: all frauds",
+        "terminal_recall": "found: compromised terminals",
         "customer_recall": "found: stolen cards",
     },
     baseline="31d",
@@ -33,6 +36,7 @@ def run(study: Study) -> None:
     first = WARM_UP + train
     shape = (len(TENURES), study.parameters["n_seeds"])
     values = {name: np.zeros(shape) for name in SWEEP.series}
+    n_stolen = np.zeros(shape)
     for number, seed in enumerate(seeds(study)):
         scenario = Scenario(
             seed=seed,
@@ -45,13 +49,17 @@ def run(study: Study) -> None:
         score = model(data.features[rows])
         found = reviewed(data.day[rows], score, REVIEWED)
         tenure = _tenure(data)[rows]
-        fraud, of_customer = data.is_fraud[rows], data.kind[rows] == CUSTOMER
+        fraud, kind = data.is_fraud[rows], data.kind[rows]
         for at, (least, end) in enumerate(TENURES.values()):
             here = (tenure >= least) & (tenure < end)
             values["ap"][at, number] = average_precision(fraud[here], score[here])
             values["recall"][at, number] = share_of(found, fraud & here)
-            values["customer_recall"][at, number] = share_of(found, of_customer & here)
+            values["customer_recall"][at, number] = share_of(found, (kind == CUSTOMER) & here)
+            values["terminal_recall"][at, number] = share_of(found, (kind == TERMINAL) & here)
+            n_stolen[at, number] = ((kind == CUSTOMER) & here).sum()
     SWEEP.finish(study, values)
+    for tenure, of_seeds in zip(TENURES, n_stolen, strict=True):
+        log_values(study, f"customer_frauds_{tenure}", of_seeds)
 
 
 def _tenure(data: Data) -> Ints:
