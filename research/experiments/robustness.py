@@ -143,5 +143,5 @@ def reviewed(day: Ints, score: npt.NDArray[np.floating], share: float = REVIEWED
 
 
 def share_of(found: Bools, among: Bools) -> float:
-    """The share of ``among`` that is ``found``; 0 where there are none."""
-    return float(found[among].mean()) if among.any() else 0.0
+    """The share of ``among`` that is ``found``; NaN where there are none."""
+    return float(found[among].mean()) if among.any() else math.nan

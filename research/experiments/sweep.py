@@ -94,9 +94,13 @@ class Sweep:
 
 
 def log_values(study: Study, name: str, values: npt.NDArray[np.float64]) -> None:
-    """Logs the mean of ``values``, shape ``(seeds,)``, as ``name``; deviation as ``{name}_sd``."""
-    study.log(name, float(values.mean()))
-    study.log(f"{name}{_SD}", float(values.std(ddof=1)) if len(values) > 1 else 0.0)
+    """Logs the mean of ``values``, shape ``(seeds,)``, as ``name``; deviation as ``{name}_sd``.
+
+    A seed whose value is NaN, as there was nothing to measure, is left out; 0 where all are.
+    """
+    there = values[~np.isnan(values)]
+    study.log(name, float(there.mean()) if len(there) else 0.0)
+    study.log(f"{name}{_SD}", float(there.std(ddof=1)) if len(there) > 1 else 0.0)
 
 
 def draw_report(sweep: Sweep, report: Path, path: Path) -> None:

@@ -11,7 +11,7 @@ from batch_proc.errors import SHOWN
 from data_connector.command import run
 from experiments import figures
 from experiments.study import Study
-from experiments.sweep import FIGURE, Sweep, draw_report
+from experiments.sweep import FIGURE, Sweep, draw_report, log_values
 
 RESEARCH = Path(__file__).parent.parent / "experiments"
 SWEEP = Sweep(
@@ -45,6 +45,16 @@ def test_one_seed_has_no_deviation(tmp_path: Path) -> None:
     it = study(tmp_path)
     SWEEP.log(it, {name: np.array(rows)[:, :1] for name, rows in VALUES.items()})
     assert it.metrics["ap_1d_sd"].value == 0
+
+
+def test_a_seed_without_a_value_is_left_out(tmp_path: Path) -> None:
+    it = study(tmp_path)
+    log_values(it, "share", np.array([0.25, np.nan, 0.75]))
+    log_values(it, "nothing", np.array([np.nan, np.nan]))
+    logged = {name: metric.value for name, metric in it.metrics.items()}
+    assert logged["share"] == 0.5
+    assert logged["share_sd"] == pytest.approx(np.std([0.25, 0.75], ddof=1))
+    assert (logged["nothing"], logged["nothing_sd"]) == (0, 0)
 
 
 def test_values_of_other_points_are_refused(tmp_path: Path) -> None:

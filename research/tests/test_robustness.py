@@ -67,7 +67,7 @@ def test_the_highest_scores_of_each_day_are_reviewed() -> None:
     assert reviewed(day, score, share=1e-9).sum() == 2  # one a day at least
 
 
-def test_a_share_of_nothing_is_nothing() -> None:
+def test_a_share_of_nothing_is_not_known() -> None:
     found, none = np.array([True, False]), np.zeros(2, dtype=bool)
-    assert share_of(found, none) == 0
+    assert math.isnan(share_of(found, none))
     assert math.isclose(share_of(found, ~none), 0.5)

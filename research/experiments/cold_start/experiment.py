@@ -58,8 +58,8 @@ def run(study: Study) -> None:
             values["terminal_recall"][at, number] = share_of(found, (kind == TERMINAL) & here)
             n_stolen[at, number] = ((kind == CUSTOMER) & here).sum()
     SWEEP.finish(study, values)
-    for tenure, of_seeds in zip(TENURES, n_stolen, strict=True):
-        log_values(study, f"customer_frauds_{tenure}", of_seeds)
+    for at, bucket in enumerate(TENURES):
+        log_values(study, f"customer_frauds_{bucket}", n_stolen[at])
 
 
 def _tenure(data: Data) -> Ints:
