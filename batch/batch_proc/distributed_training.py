@@ -20,6 +20,7 @@ import numpy.typing as npt
 from batch_proc.errors import WorkersError
 from batch_proc.training_worker import Job, train_as_worker
 from batch_proc.worker_output import WorkerOutput, watched
+from fraud_ml.model import ModelConfig
 from fraud_ml.training import Epoch, TrainedModel, TrainingConfig, train_model
 
 # Bazel gives it relative to where a program starts; commands go elsewhere.
@@ -48,6 +49,7 @@ def train_on(
     customers: npt.NDArray[np.integer],
     feature_names: Sequence[str],
     categories: Sequence[bool],
+    model_config: ModelConfig,
     training_config: TrainingConfig,
     seed: int,
     on_epoch: Callable[[Epoch], None],
@@ -65,6 +67,7 @@ def train_on(
     settings: dict[str, Any] = {
         "feature_names": tuple(feature_names),
         "categories": tuple(categories),
+        "model_config": model_config,
         "training_config": training_config,
         "seed": seed,
         "checkpoint": None if checkpoint is None else checkpoint.absolute(),

@@ -29,7 +29,7 @@ from fraud_ml.artifact import Artifact, save_artifact
 from fraud_ml.distribution import fit_reference
 from fraud_ml.feature_spec import FeatureSpec
 from fraud_ml.policy import CapacityPolicy, fit_capacity_policy
-from fraud_ml.training import Epoch, TrainedModel, TrainingConfig
+from fraud_ml.training import Epoch, TrainedModel
 
 DECLINE_PRECISION = 0.95  # of 20 payments that are declined unseen, one at most is honest
 
@@ -105,10 +105,10 @@ def _publish(store: ModelStore, artifact: Artifact) -> StoredModel:
 
 
 def _train(rows: Rows, spec: FeatureSpec, options: TrainOptions, stage: Stage) -> TrainedModel:
-    config = TrainingConfig(max_epochs=options.max_epochs)
+    config = options.config
 
     def on_epoch(epoch: Epoch) -> None:
-        stage.advance(epoch.number, config.max_epochs)
+        stage.advance(epoch.number, config.training.max_epochs)
         stage.say(f"epoch {epoch.number}, validation AP {epoch.validation_average_precision:.3f}")
 
     return train_on(
@@ -118,7 +118,8 @@ def _train(rows: Rows, spec: FeatureSpec, options: TrainOptions, stage: Stage) -
         customers=rows.customer,
         feature_names=spec.names,
         categories=spec.categories,
-        training_config=config,
+        model_config=config.model,
+        training_config=config.training,
         seed=options.seed,
         on_epoch=on_epoch,
         checkpoint=options.checkpoint,

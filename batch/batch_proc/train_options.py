@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from batch_proc.data_options import (
@@ -16,6 +16,7 @@ from batch_proc.data_options import (
     data_options,
 )
 from batch_proc.distributed_training import Workers
+from batch_proc.train_config import TrainConfig, read_train_config
 from data_connector.command import UsageError
 from fraud_ml.training import TrainingConfig
 
@@ -25,7 +26,7 @@ class TrainOptions:
     """What to train on, how, and where to put the numbers."""
 
     data: DataOptions
-    max_epochs: int
+    config: TrainConfig
     seed: int
     checkpoint: Path | None
     """Where the training keeps its state; None: nowhere."""
@@ -51,11 +52,18 @@ def parse_train_options(arguments: Sequence[str] | None = None) -> TrainOptions:
     add_data_options(parser)
     training = parser.add_argument_group("training")
     training.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="TOML file of the model's shape ([model]) and of its training ([training]), as"
+        " //research:search writes it; what it does not say is the library's default",
+    )
+    training.add_argument(
         "--max-epochs",
         type=at_least(1),
-        default=TrainingConfig().max_epochs,
         metavar="N",
-        help="passes over the rows, unless quality stops rising before (default: %(default)s)",
+        help="passes over the rows, unless quality stops rising before (default: what --config"
+        f" says, or {TrainingConfig().max_epochs})",
     )
     training.add_argument(
         "--seed",
@@ -98,9 +106,13 @@ def parse_train_options(arguments: Sequence[str] | None = None) -> TrainOptions:
     check_folder("--checkpoint", given.checkpoint)
     if given.master is not None and given.workers == 1:
         raise UsageError("--master says where --workers run, of which there is 1: this process")
+    config = read_train_config(given.config) if given.config else TrainConfig()
+    if given.max_epochs is not None:
+        shorter = replace(config.training, max_epochs=given.max_epochs)
+        config = replace(config, training=shorter)
     return TrainOptions(
         data=data_options(given),
-        max_epochs=given.max_epochs,
+        config=config,
         seed=given.seed,
         checkpoint=given.checkpoint,
         workers=Workers(number=given.workers, master=given.master or "local"),

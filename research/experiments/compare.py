@@ -18,6 +18,7 @@ from batch_proc.errors import SHOWN
 from batch_proc.fold import Days, Fold, make_folds
 from batch_proc.history import History
 from batch_proc.inputs import read_history
+from batch_proc.lineage import commit
 from batch_proc.measures import write_whole
 from batch_proc.progress import Stages
 from data_connector.command import fraud_home, run
@@ -25,8 +26,9 @@ from experiments import protocol
 from experiments.compare_options import CompareOptions, parse_compare_options
 from experiments.contenders import CONTENDERS, Contender, Settings
 from experiments.picture import draw
-from experiments.search import search
-from experiments.table import Line, as_results, as_table, measure
+from experiments.table import METRICS, Line, as_results, as_table, measure
+from experiments.tracking import Tracker
+from experiments.trials import search
 from fraud_ml.feature_spec import SIMULATOR_DESIGNED
 from fraud_ml.oracle import oracle_scores
 from fraud_ml.simulator import SimulatorConfig, simulate
@@ -141,12 +143,30 @@ def compare(options: CompareOptions, history: History, stages: Stages) -> Compar
     )
 
 
+def keep(found: Comparison, options: CompareOptions, tracker: Tracker) -> None:
+    """Keeps each line as a run of its own, with the settings that it was trained with."""
+    for line in found.lines:
+        parameters = {
+            "model": line.model,
+            "features": line.features,
+            "source": options.data.source or "simulated",
+            "first_train_day": found.tests[0].train_start,
+            **found.settings[line.model],
+        }
+        with tracker.run("compare", parameters, commit=commit()) as tracked:
+            for metric in METRICS:
+                tracked.log(metric, line.mean(metric))
+            tracked.log("train_seconds", line.seconds)
+
+
 def main() -> None:
     """Compares as the command line says."""
     options = parse_compare_options()
     home = fraud_home()
     stages = Stages()
     found = compare(options, read_history(options.data, home, stages), stages)
+    with stages.stage("keep", "keep the runs"):
+        keep(found, options, Tracker(home))
     stages.stop()
     starts = ", ".join(str(days.train_start) for days in found.tests)
     title = f"trained from {starts}; mean over folds and seeds (deviation)"

@@ -31,7 +31,7 @@ class CompareOptions:
     data: DataOptions
     quick: bool
     trials: int
-    """Of the random search for settings; 0: none."""
+    """Of the search for settings; 0: none."""
     settings_path: Path | None
     """Where to write what a search finds."""
     json_path: Path | None

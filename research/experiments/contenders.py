@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import xgboost
+from optuna.trial import BaseTrial as Trial
 from sklearn.ensemble import RandomForestClassifier
 
 from batch_proc.fold import Rows
@@ -21,7 +22,6 @@ from fraud_ml.training import TrainingConfig, train_model
 Scores = npt.NDArray[np.float32]
 Score = Callable[[npt.NDArray[np.float32]], Scores]
 Settings = Mapping[str, Any]
-Random = np.random.Generator
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +31,10 @@ class Contender:
     name: str
     fit: Callable[[Rows, Settings, int], Score]
     """Takes rows, settings and a seed; returns what scores features, shape (N, F)."""
-    sample: Callable[[Random], Settings]
-    """Settings at random."""
+    suggest: Callable[[Trial], Settings]
+    """Settings that a trial of a search is to try: all of it that may vary."""
     start: Settings
-    """What the search tries first: known to be good, no strawman."""
+    """What a search tries first, all of it: known to be good, no strawman."""
 
 
 def fit_ours(rows: Rows, settings: Settings, seed: int) -> Score:
@@ -78,75 +78,94 @@ def fit_lightgbm(rows: Rows, settings: Settings, seed: int) -> Score:
     return lambda features: np.asarray(trees.predict_proba(features))[:, 1].astype(np.float32)
 
 
-def _log_uniform(random: Random, low: float, high: float) -> float:
-    return float(np.exp(random.uniform(np.log(low), np.log(high))))
-
-
-def _one_of(random: Random, *choices: Any) -> Any:
-    return choices[random.integers(len(choices))]
-
-
-def _sample_ours(random: Random) -> Settings:
+def _suggest_ours(trial: Trial) -> Settings:
     return {
-        "n_members": _one_of(random, 1, 2, 4),
-        "n_pieces": _one_of(random, 8, 16, 32),
-        "embedding": _one_of(random, 2, 4, 8),
-        "n_layers": _one_of(random, 1, 2, 3),
-        "width": _one_of(random, 16, 32, 64),
-        "dropout": float(random.uniform(0, 0.4)),
-        "max_epochs": int(random.integers(4, 13)),
-        "peak_learning_rate": _log_uniform(random, 3e-3, 5e-2),
-        "weight_decay": _log_uniform(random, 1e-3, 1.0),
+        "n_members": trial.suggest_categorical("n_members", [1, 2, 4]),
+        "n_pieces": trial.suggest_categorical("n_pieces", [8, 16, 32]),
+        "embedding": trial.suggest_categorical("embedding", [2, 4, 8]),
+        "n_layers": trial.suggest_int("n_layers", 1, 3),
+        "width": trial.suggest_categorical("width", [16, 32, 64]),
+        "dropout": trial.suggest_float("dropout", 0, 0.4),
+        "max_epochs": trial.suggest_int("max_epochs", 4, 12),
+        "peak_learning_rate": trial.suggest_float("peak_learning_rate", 3e-3, 5e-2, log=True),
+        "weight_decay": trial.suggest_float("weight_decay", 1e-3, 1.0, log=True),
     }
 
 
-def _sample_random_forest(random: Random) -> Settings:
+def _suggest_random_forest(trial: Trial) -> Settings:
     return {
-        "max_depth": _one_of(random, None, 8, 12, 20),
-        "min_samples_leaf": round(_log_uniform(random, 1, 50)),
-        "max_features": float(random.uniform(0.1, 0.8)),
+        "n_estimators": trial.suggest_categorical("n_estimators", [100, 200]),
+        "max_depth": trial.suggest_categorical("max_depth", [None, 8, 12, 20]),
+        "min_samples_leaf": trial.suggest_int("min_samples_leaf", 1, 50, log=True),
+        "max_features": trial.suggest_float("max_features", 0.1, 0.8),
     }
 
 
-def _sample_xgboost(random: Random) -> Settings:
+def _suggest_xgboost(trial: Trial) -> Settings:
     return {
-        "tree_method": _one_of(random, "exact", "hist"),
-        "n_estimators": round(_log_uniform(random, 50, 600)),
-        "learning_rate": _log_uniform(random, 0.01, 0.3),
-        "max_depth": int(random.integers(2, 9)),
-        "min_child_weight": _log_uniform(random, 0.5, 50),
-        "subsample": float(random.uniform(0.5, 1)),
-        "colsample_bytree": float(random.uniform(0.3, 1)),
-        "reg_lambda": _log_uniform(random, 0.1, 100),
+        "tree_method": trial.suggest_categorical("tree_method", ["exact", "hist"]),
+        "n_estimators": trial.suggest_int("n_estimators", 50, 600, log=True),
+        "learning_rate": trial.suggest_float("learning_rate", 0.01, 0.3, log=True),
+        "max_depth": trial.suggest_int("max_depth", 2, 8),
+        "min_child_weight": trial.suggest_float("min_child_weight", 0.5, 50, log=True),
+        "subsample": trial.suggest_float("subsample", 0.5, 1),
+        "colsample_bytree": trial.suggest_float("colsample_bytree", 0.3, 1),
+        "reg_lambda": trial.suggest_float("reg_lambda", 0.1, 100, log=True),
     }
 
 
-def _sample_lightgbm(random: Random) -> Settings:
+def _suggest_lightgbm(trial: Trial) -> Settings:
     return {
-        "n_estimators": round(_log_uniform(random, 50, 600)),
-        "learning_rate": _log_uniform(random, 0.01, 0.3),
-        "num_leaves": round(_log_uniform(random, 4, 64)),
-        "min_child_samples": round(_log_uniform(random, 10, 300)),
-        "subsample": float(random.uniform(0.5, 1)),
-        "colsample_bytree": float(random.uniform(0.3, 1)),
-        "reg_lambda": _log_uniform(random, 0.1, 100),
+        "n_estimators": trial.suggest_int("n_estimators", 50, 600, log=True),
+        "learning_rate": trial.suggest_float("learning_rate", 0.01, 0.3, log=True),
+        "num_leaves": trial.suggest_int("num_leaves", 4, 64, log=True),
+        "min_child_samples": trial.suggest_int("min_child_samples", 10, 300, log=True),
+        "subsample": trial.suggest_float("subsample", 0.5, 1),
+        "colsample_bytree": trial.suggest_float("colsample_bytree", 0.3, 1),
+        "reg_lambda": trial.suggest_float("reg_lambda", 0.1, 100, log=True),
     }
 
 
-OURS = Contender("ours", fit_ours, _sample_ours, start={})
+_DEFAULTS = dataclasses.asdict(ModelConfig()) | dataclasses.asdict(TrainingConfig())
+_VARIED = (
+    *("n_members", "n_pieces", "embedding", "n_layers", "width", "dropout"),
+    *("max_epochs", "peak_learning_rate", "weight_decay"),
+)
+
+OURS = Contender("ours", fit_ours, _suggest_ours, start={name: _DEFAULTS[name] for name in _VARIED})
 PEERS = (
-    Contender("random_forest", fit_random_forest, _sample_random_forest, start={}),
+    Contender(
+        "random_forest",
+        fit_random_forest,
+        _suggest_random_forest,
+        # scikit-learn's, whose square root of 30 features is 0.18 of them.
+        start={
+            "n_estimators": 100,
+            "max_depth": None,
+            "min_samples_leaf": 1,
+            "max_features": 0.18,
+        },
+    ),
     # The Fraud Detection Handbook's best.
     Contender(
         "xgboost",
         fit_xgboost,
-        _sample_xgboost,
-        start={"tree_method": "exact", "max_depth": 3, "learning_rate": 0.1, "n_estimators": 100},
+        _suggest_xgboost,
+        start={
+            "tree_method": "exact",
+            "n_estimators": 100,
+            "learning_rate": 0.1,
+            "max_depth": 3,
+            "min_child_weight": 1.0,
+            "subsample": 1.0,
+            "colsample_bytree": 1.0,
+            "reg_lambda": 1.0,
+        },
     ),
     Contender(
         "lightgbm",
         fit_lightgbm,
-        _sample_lightgbm,
+        _suggest_lightgbm,
         start={
             "n_estimators": 250,
             "learning_rate": 0.03,

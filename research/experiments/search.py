@@ -1,54 +1,132 @@
-"""A random search for settings: the same number of trials for every model."""
+"""`./bazelw run //research:search`: a model's best settings, as a config for `//batch:train`."""
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import json
+import sys
+from pathlib import Path
 
-import numpy as np
+from rich.console import Console
+from rich.table import Table
 
-from batch_proc.fold import Fold
-from experiments.contenders import Contender, Settings
-from fraud_ml.metrics import average_precision
+from batch_proc.errors import SHOWN
+from batch_proc.fold import Fold, make_folds
+from batch_proc.inputs import read_history
+from batch_proc.lineage import commit
+from batch_proc.measures import write_whole
+from batch_proc.progress import Stages
+from batch_proc.train_config import TrainConfig
+from data_connector.command import fraud_home, run
+from experiments import protocol
+from experiments.contenders import OURS, Contender
+from experiments.search_options import SearchOptions, parse_search_options
+from experiments.search_processes import Budget, SearchError, resume
+from experiments.tracking import Tracker
+from experiments.trials import Found, found_by, name_of
 
 
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """How far a search is."""
+def read_folds(options: SearchOptions, home: Path, stages: Stages) -> list[Fold]:
+    """The validation folds that the options name.
 
-    number: int
-    """1, 2, ..."""
-    best: float
-    """The highest mean average precision so far."""
-    settings: Settings
-    """Which reached it."""
-
-
-def search(contender: Contender, folds: Sequence[Fold], *, trials: int) -> Iterator[Trial]:
-    """Searches the settings with the highest mean average precision over ``folds``.
-
-    The first trial is the contender's start, the others are drawn at random, the same ones on
-    every run. Every trial trains once a fold, with seed 0.
-
-    Args:
-        contender: whose settings.
-        folds: for validation; what is tested later must not be among them.
-        trials: at least 1.
-
-    Yields:
-        The state after each trial.
+    Raises:
+        ConnectorError: the source cannot be read.
+        DataError: what it holds does not suffice.
     """
-    random = np.random.default_rng(zlib.crc32(contender.name.encode()))
-    best, chosen = -1.0, contender.start
-    for number in range(1, trials + 1):
-        settings = contender.start if number == 1 else contender.sample(random)
-        reached = float(np.mean([_average_precision(contender, fold, settings) for fold in folds]))
-        if reached > best:
-            best, chosen = reached, settings
-        yield Trial(number, best, chosen)
+    history = read_history(options.data, home, stages)
+    tests = protocol.test_days(options.data, history)
+    validations = protocol.validation_days(tests)[: options.folds]
+    with stages.stage("features", "compute features"):
+        return make_folds(history, validations, options.data.spec)
 
 
-def _average_precision(contender: Contender, fold: Fold, settings: Settings) -> float:
-    score = contender.fit(fold.train, settings, 0)
-    return average_precision(fold.test.is_fraud, score(fold.test.features))
+def search(options: SearchOptions, folds: list[Fold], home: Path, stages: Stages) -> Found:
+    """What is found once the budget is spent.
+
+    Raises:
+        SearchError: another process searches, or one of ours ended; or time was up too soon.
+    """
+    name = options.contender.name
+    budget = Budget(trials=options.trials, seconds=options.minutes * 60, workers=options.workers)
+    with stages.stage("search", f"search settings of {name}") as stage:
+
+        def on_found(found: Found) -> None:
+            if options.trials:
+                stage.advance(min(found.number, options.trials), options.trials)
+            stage.say(f"trial {found.number} ({found.pruned} given up), AP {found.best:.4f}")
+
+        study = resume(options.contender, folds, home / "search.db", budget, on_found)
+    try:
+        return found_by(study)
+    except ValueError as error:
+        raise SearchError(
+            f"no trial was finished within --minutes {options.minutes:g}: the same command goes on"
+        ) from error
+
+
+def written(contender: Contender, found: Found, comment: str) -> str:
+    """The file of the settings that a search found: TOML for ours, JSON for the others."""
+    if contender is OURS:
+        return TrainConfig.of(found.settings).to_toml(comment)
+    return json.dumps({contender.name: found.settings}, indent=2) + "\n"
+
+
+def as_table(contender: Contender, found: Found) -> Table:
+    """The best settings, beside those that the search started from."""
+    table = Table(
+        title=f"{contender.name}: AP {found.best:.4f} after {found.number} trials,"
+        f" {found.pruned} of them given up early",
+        title_justify="left",
+        title_style="bold",
+    )
+    for column in ("setting", "best", "start"):
+        table.add_column(column, justify="left" if column == "setting" else "right")
+    for key, value in found.settings.items():
+        table.add_row(key, _shown(value), _shown(contender.start[key]))
+    return table
+
+
+def _shown(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def main() -> None:
+    """Searches as the command line says, and shows and writes what is best."""
+    options = parse_search_options()
+    home, contender = fraud_home(), options.contender
+    stages = Stages()
+    folds = read_folds(options, home, stages)
+    parameters = {
+        "model": contender.name,
+        "source": options.data.source or "simulated",
+        "folds": len(folds),
+        "workers": options.workers,
+        "study": name_of(contender, folds),
+    }
+    path = options.output or home / "search" / f"{contender.name}{_ending(contender)}"
+    with Tracker(home).run("search", parameters, commit=commit()) as tracked:
+        found = search(options, folds, home, stages)
+        stages.stop()
+        comment = (
+            f"Found by //research:search: AP {found.best:.4f} on {len(folds)} validation folds,\n"
+            f"the best of {found.number} trials. Run {tracked.id[:8]}."
+        )
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, written(contender, found, comment))
+        for key, value in found.settings.items():
+            tracked.say(key, value)
+        tracked.log("ap", found.best)
+        tracked.log("trials", found.number)
+        tracked.log("pruned", found.pruned)
+        tracked.keep(path)
+    Console().print(as_table(contender, found))
+    sys.stdout.write(f"run:      {tracked.id[:8]}\nsettings: {path}\n")
+    if contender is OURS:
+        sys.stdout.write(f"train with them: ./bazelw run //batch:train -- --config {path}\n")
+
+
+def _ending(contender: Contender) -> str:
+    return ".toml" if contender is OURS else ".json"
+
+
+if __name__ == "__main__":
+    sys.exit(run(main, shown=(*SHOWN, SearchError)))

@@ -109,7 +109,8 @@ def run_study(config: StudyConfig, options: RunOptions, home: Path) -> tuple[Stu
                     tracked.log(metric.name, metric.value)
                 for row in study.by_day.values():
                     tracked.log(row.name, row.value, day=row.day)
-                tracked.keep(study.folder)
+                if study.folder.is_dir():
+                    tracked.keep(study.folder)
     return study, time.monotonic() - started, tracked.id
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,10 +19,15 @@ if TYPE_CHECKING:
     from mlflow.entities import Run as MlflowRun
     from mlflow.tracking import MlflowClient
 
-COMMIT, UNIT = "mlflow.source.git.commit", "unit."
+COMMIT = "mlflow.source.git.commit"
 BY_DAY = "by_day/"
-# MLflow sends what it is used for to its makers unless told not to.
-_QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
+# MLflow sends what it is used for to its makers unless told not to; and tells of each table that
+# it creates.
+_QUIET = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+}
 _EPOCH = dt.date(1970, 1, 1)
 
 
@@ -59,10 +65,16 @@ class Run:
         at = since * 86_400_000  # milliseconds
         self._client.log_metric(self.id, f"{BY_DAY}{name}", value, timestamp=at, step=since)
 
-    def keep(self, folder: Path) -> None:
-        """Keeps all files of a folder, where it is there."""
-        if folder.is_dir():
-            self._client.log_artifacts(self.id, str(folder))
+    def say(self, name: str, value: Any) -> None:
+        """Keeps one more parameter, as text: one that was found, say."""
+        self._client.log_param(self.id, name, value)
+
+    def keep(self, path: Path) -> None:
+        """Keeps a copy of a file, or of all files of a folder."""
+        if path.is_dir():
+            self._client.log_artifacts(self.id, str(path))
+        else:
+            self._client.log_artifact(self.id, str(path))
 
 
 class Tracker:
@@ -77,7 +89,10 @@ class Tracker:
         home.mkdir(parents=True, exist_ok=True)
         self.database = home / "runs.db"
         self.files = home / "runs"
-        self._client = mlflow.tracking.MlflowClient(tracking_uri=f"sqlite:///{self.database}")
+        with warnings.catch_warnings():
+            # MLflow's tables use what SQLAlchemy 2.1 deprecates.
+            warnings.simplefilter("ignore")
+            self._client = mlflow.tracking.MlflowClient(tracking_uri=f"sqlite:///{self.database}")
 
     @contextmanager
     def run(
@@ -93,11 +108,12 @@ class Tracker:
         """
         client, tags = self._client, {COMMIT: commit, "owner": owner}
         run_id = client.create_run(self._experiment(experiment), tags=tags).info.run_id
-        for name, value in parameters.items():
-            client.log_param(run_id, name, value)
+        run = Run(client, run_id)
         status = "FAILED"
         try:
-            yield Run(client, run_id)
+            for name, value in parameters.items():
+                run.say(name, value)
+            yield run
             status = "FINISHED"
         except KeyboardInterrupt:
             status = "KILLED"

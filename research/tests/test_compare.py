@@ -8,40 +8,23 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from folds import FOLD
 from rich.console import Console
 
 from batch_proc.data_options import DataOptions
 from batch_proc.errors import SHOWN
-from batch_proc.fold import Days, Fold, Rows
+from batch_proc.fold import Days
 from batch_proc.history import History
 from data_connector.command import run
 from experiments import compare, protocol
 from experiments.contenders import CONTENDERS, OURS, Contender
 from experiments.picture import draw
-from experiments.search import search
 from experiments.table import Line, as_results, as_table
+from experiments.tracking import Tracker
 from fraud_ml.feature_spec import DEFAULT_SPEC
 from fraud_ml.simulator import SimulatorConfig
 
 QUICK = {"ours": {"max_epochs": 3}, "random_forest": {}, "xgboost": {}, "lightgbm": {}}
-
-
-def rows(seed: int, n_rows: int = 2_000) -> Rows:
-    """Transactions in which the first feature tells most frauds."""
-    rng = np.random.default_rng(seed)
-    is_fraud = rng.random(n_rows) < 0.1
-    features = rng.normal(size=(n_rows, 3)).astype(np.float32)
-    features[is_fraud, 0] += 3
-    return Rows(
-        features=features,
-        is_fraud=is_fraud,
-        customer=rng.integers(0, 500, n_rows).astype(np.int32),
-        day=(rng.integers(0, 7, n_rows) + dt.date(2018, 8, 8).toordinal()).astype(np.int32),
-        number=np.arange(n_rows),
-    )
-
-
-FOLD = Fold(train=rows(1), test=rows(2))
 
 
 @pytest.mark.parametrize("contender", CONTENDERS, ids=lambda it: it.name)
@@ -53,40 +36,6 @@ def test_every_model_learns_what_is_to_be_learnt(contender: Contender) -> None:
     assert line.mean("ap") > 0.8
     assert line.seconds > 0
     assert line.n_features == 3
-
-
-@pytest.mark.parametrize("contender", CONTENDERS, ids=lambda it: it.name)
-def test_settings_drawn_at_random_can_be_trained_with(contender: Contender) -> None:
-    random = np.random.default_rng(0)
-    for _ in range(3):
-        settings = {**contender.sample(random)}
-        for slow in ("max_epochs", "n_estimators"):
-            if slow in settings:
-                settings[slow] = 2
-        line, _ = compare.compete(contender, settings, [FOLD], 1, "all")
-        assert line.mean("auc") > 0.7
-
-
-def test_a_search_starts_with_what_is_known_and_keeps_the_best() -> None:
-    seen = []
-
-    def fit(rows: Rows, settings: dict[str, float], seed: int):  # type: ignore[no-untyped-def]
-        seen.append((settings["quality"], seed))
-        noise = np.random.default_rng(0).normal(size=len(rows))
-        return lambda features: settings["quality"] * features[:, 0] + noise
-
-    contender = Contender(
-        "it", fit, lambda random: {"quality": float(random.uniform(0, 2))}, start={"quality": 1.0}
-    )
-    folds = [FOLD, dataclasses.replace(FOLD, test=rows(3))]
-    trials = list(search(contender, folds, trials=5))
-    assert seen[:2] == [(1.0, 0), (1.0, 0)]
-    assert len(seen) == 10
-    assert [trial.number for trial in trials] == [1, 2, 3, 4, 5]
-    assert [trial.best for trial in trials] == sorted(trial.best for trial in trials)
-    assert trials[-1].settings == {"quality": max(quality for quality, _ in seen)}
-    again = list(search(contender, folds, trials=5))
-    assert again == trials
 
 
 def history(first: str, last: str) -> History:
@@ -188,3 +137,7 @@ def test_the_command_compares_all_and_writes_what_it_is_asked_for(
     for model in ("ours", "random_for", "xgboost", "lightgbm", "oracle"):
         assert model in shown
     assert (tmp_path / "home/reports/compare.svg").read_bytes().startswith(b"<?xml")
+    kept = {it.parameters["model"]: it for it in Tracker(tmp_path / "home").runs("compare")}
+    assert list(kept) == [contender.name for contender in reversed(CONTENDERS)]
+    assert kept["ours"].metrics["ap"] == pytest.approx(found["ap"]["value"])
+    assert kept["ours"].parameters["max_epochs"] == "3"
