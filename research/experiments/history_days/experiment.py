@@ -15,7 +15,7 @@ SWEEP = Sweep(
     points={f"{days}d": str(days) for days in TRAIN_DAYS},
     series={"ap_stable": "frauds stay as they are", "ap_changed": "rings began 14 days ago"},
     baseline="7d",
-    title="More history helps, and less of it each time",
+    title="Days of history: a week is nearly enough",
     x="days of labelled history that are trained on",
 )
 

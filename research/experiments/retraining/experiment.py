@@ -15,7 +15,7 @@ SWEEP = Sweep(
     points={name: name for name in EVERY},
     series={"ap_stable": "frauds stay as they are", "ap_changing": "rings begin after a week"},
     baseline="weekly",
-    title="Retraining: what it is worth depends on whether frauds change",
+    title="Retraining, over four weeks of test days",
     x="how often the model is retrained on the last labelled days",
 )
 
