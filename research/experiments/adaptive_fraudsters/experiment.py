@@ -20,7 +20,7 @@ from fraud_ml.scenario_simulator import SimulatedWorld
 
 WEEKS = (1, 2, 3, 4)
 DELAY = 7  # days until a label is known
-DECLINED = 0.02  # of a day's payments
+DECLINED = 0.04  # of a day's payments, about as many as are fraud
 WORLDS: dict[str, tuple[Adversary | None, Adversary | None]] = {
     "static": (None, None),
     "moves": (Adversary(patience=3), None),
@@ -35,7 +35,7 @@ SWEEP = Sweep(
         "missed_asks_less": "thieves ask for less",
         "missed_both": "both",
     },
-    title="Fraudsters who answer a policy that declines 2 % of the payments",
+    title="Fraudsters who answer a policy that declines 4 % of the payments",
     x="week since the policy began to decline",
     y="share of the frauds that pass",
 )
