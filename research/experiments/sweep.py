@@ -64,7 +64,7 @@ class Sweep:
         """
         # The same numbers, the same file; text as text, which is a tenth of its outlines.
         with mpl.rc_context({"svg.hashsalt": "fraud-detect", "svg.fonttype": "none"}):
-            figure = Figure(figsize=(6.4, 3.8))
+            figure = Figure(figsize=(6.4, 4.2))
             axes = figure.subplots()
             for number, (series, label) in enumerate(self.series.items()):
                 names = [f"{series}_{point}" for point in self.points]
@@ -82,8 +82,9 @@ class Sweep:
             axes.set_xticks(np.arange(len(self.points)), list(self.points.values()))
             axes.set(xlabel=self.x, ylabel=self.y, title=self.title)
             axes.grid(axis="y", alpha=0.3)
-            axes.legend(fontsize="small")
-            figure.subplots_adjust(left=0.11, right=0.98, top=0.91, bottom=0.14)
+            lines = -(-len(self.series) // 2)  # of the legend, below what it would hide
+            figure.legend(loc="lower center", ncols=2, fontsize="small", frameon=False)
+            figure.subplots_adjust(left=0.11, right=0.98, top=0.92, bottom=0.16 + 0.05 * lines)
             figure.savefig(path, metadata={"Date": None})
 
     def finish(self, study: Study, values: Mapping[str, npt.ArrayLike]) -> None:

@@ -25,7 +25,7 @@ SWEEP = Sweep(
     baseline="31d",
     title="New customers: what is found among 3 % of the payments",
     x="days since the customer began to pay",
-    y="share of the frauds found, average precision",
+    y="share found; average precision",
 )
 REVIEWED = 0.03  # of the day's payments of all customers, about as many as there are frauds
 
