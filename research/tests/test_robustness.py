@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from experiments.ablation import ablation, measure_without
 from experiments.robustness import Data, fit, population, reviewed, seeds, share_of
 from experiments.study import Study
 from fraud_ml.metrics import average_precision
@@ -25,6 +26,12 @@ def test_people_are_as_dense_as_the_handbooks() -> None:
         usual.n_terminals * usual.radius**2
     )
     assert (people.n_customers, people.newcomers) == (200, 0.5)
+
+
+def test_evidence_of_features_that_are_gone_is_refused(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    it = Study(name="it", parameters={}, seed=0, small=True, folder=tmp_path)
+    with pytest.raises(ValueError, match="DEFAULT_SPEC has no gone: there is nothing to compare"):
+        measure_without(it, ablation(title="", x=""), ("amount", "gone"))
 
 
 def test_seeds_follow_that_of_the_study(tmp_path) -> None:  # type: ignore[no-untyped-def]
