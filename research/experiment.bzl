@@ -18,7 +18,7 @@ def experiment(name, deps, size = "small"):
     if name != native.package_name().split("/")[-1]:
         fail("an experiment is called as its folder, got %s in //%s" % (name, native.package_name()))
     code = native.glob(["*.py"])
-    files = native.glob(["*.md", "*.json", "*.toml"])
+    files = native.glob(["*.md", "*.json", "*.svg", "*.toml"])
     py_library(
         name = "library",
         srcs = code,
@@ -55,6 +55,6 @@ def experiment(name, deps, size = "small"):
     )
     native.filegroup(
         name = "documents",
-        srcs = native.glob(["*.md"]),
+        srcs = native.glob(["*.md", "*.svg"]),  # a page shows its figure
         visibility = ["//research:__pkg__"],
     )

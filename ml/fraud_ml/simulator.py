@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from fraud_ml._places import Reach
 from fraud_ml.feature_spec import DEFAULT_LABEL_DELAY
 from fraud_ml.transactions import label_schema, transaction_schema
 
@@ -21,7 +22,6 @@ Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
 _SECONDS_A_DAY = 86_400
-_MAP_SIZE = 100.0  # the side of the square on which customers and terminals lie
 LARGE_AMOUNT = 220.0  # scenario 1: any payment above it
 TERMINALS_A_DAY = 2  # scenario 2: terminals newly compromised each day
 TERMINAL_DAYS = 28
@@ -118,7 +118,12 @@ def _payments(rng: np.random.Generator, config: SimulatorConfig) -> tuple[_Payme
     """All payments before any fraud, and the customers that make them."""
     mean_amount = rng.uniform(5, 100, config.n_customers)
     payments_a_day = rng.uniform(0, 4, config.n_customers)
-    reach = _Reach.draw(rng, config)
+    reach = Reach.draw(
+        rng,
+        n_customers=config.n_customers,
+        n_terminals=config.n_terminals,
+        radius=config.radius,
+    )
     payments_a_day[reach.count == 0] = 0
 
     number = rng.poisson(payments_a_day[:, None], (config.n_customers, config.n_days)).ravel()
@@ -146,40 +151,6 @@ def _payments(rng: np.random.Generator, config: SimulatorConfig) -> tuple[_Payme
         second[order], customer[order], terminal[order], np.round(amount, 2)[order]
     )
     return payments, customers
-
-
-@dataclass(frozen=True, slots=True)
-class _Reach:
-    """Which terminals each customer uses, one customer after the other."""
-
-    first: Ints  # of each customer, where its terminals begin in `terminals`
-    count: Ints
-    terminals: Ints
-
-    @classmethod
-    def draw(cls, rng: np.random.Generator, config: SimulatorConfig) -> _Reach:
-        """Customers and terminals uniform on the map; in reach is what is nearer than radius."""
-        customers = rng.uniform(0, _MAP_SIZE, (config.n_customers, 2))
-        terminals = rng.uniform(0, _MAP_SIZE, (config.n_terminals, 2))
-        # Strips of customers near each other in x meet only a narrow strip of terminals.
-        by_x = np.argsort(terminals[:, 0])
-        x = terminals[by_x, 0]
-        pairs = []
-        for strip in np.array_split(np.argsort(customers[:, 0]), config.n_customers // 100 + 1):
-            west, east = customers[strip[[0, -1]], 0] + np.array([-1, 1]) * config.radius
-            near = by_x[np.searchsorted(x, west) : np.searchsorted(x, east, side="right")]
-            offset = customers[strip, None] - terminals[near]  # (customers, terminals, 2)
-            c, t = np.nonzero((offset**2).sum(axis=2) < config.radius**2)
-            pairs.append(np.stack((strip[c], near[t])))
-        customer, terminal = np.concatenate(pairs, axis=1)
-        count = np.bincount(customer, minlength=config.n_customers)
-        order = np.lexsort((terminal, customer))
-        return cls(np.cumsum(count) - count, count, terminal[order])
-
-    def draw_terminals(self, rng: np.random.Generator, customer: Ints) -> Ints:
-        """For each payment of ``customer``, shape ``(N,)``, one of its terminals, all alike."""
-        drawn: Ints = self.terminals[self.first[customer] + rng.integers(self.count[customer])]
-        return drawn
 
 
 def _at_compromised_terminal(
