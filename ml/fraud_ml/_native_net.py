@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import threading
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -48,28 +50,43 @@ class _Net(ctypes.Structure):
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Library:
+    """The library's functions, as `native/net.cc` describes them."""
+
+    level: int
+    """How wide the vectors are."""
+    scratch: Callable[..., int]
+    score: Callable[..., None]
+
+
 @cache
-def library() -> ctypes.CDLL | None:
+def library() -> Library | None:
     """The library; None where it was not built, or this processor lacks its instructions."""
+    return library_of(2)
+
+
+def library_of(most: int) -> Library | None:
+    """The same with vectors no wider than those of a level."""
     try:
         found = ctypes.CDLL(str(LIBRARY))
     except OSError:  # not there, or of another system
         return None
-    if not found.fraud_net_is_supported():
+    level = min(found.fraud_net_level(), most)
+    if level == 0:
         return None
-    found.fraud_net_scratch.restype = ctypes.c_int64
-    found.fraud_net_scratch.argtypes = [ctypes.POINTER(_Net)]
-    found.fraud_net_score.restype = None
-    found.fraud_net_score.argtypes = [
-        ctypes.POINTER(_Net), _Floats, ctypes.c_int64, _Floats, _Floats
-    ]  # fmt: skip
-    return found
+    scratch, score = found.fraud_net_scratch, found[f"fraud_net_score_{level}"]
+    scratch.restype = ctypes.c_int64
+    scratch.argtypes = [ctypes.POINTER(_Net)]
+    score.restype = None
+    score.argtypes = [ctypes.POINTER(_Net), _Floats, ctypes.c_int64, _Floats, _Floats]
+    return Library(level, scratch, score)
 
 
 class NativeNet:
     """The net of some tables, laid out for the library."""
 
-    def __init__(self, tables: NetTables, functions: ctypes.CDLL) -> None:
+    def __init__(self, tables: NetTables, functions: Library) -> None:
         self._functions = functions
         self._n_features = tables.n_features
         self._arrays = _laid_out(tables)
@@ -96,7 +113,7 @@ class NativeNet:
             category_columns=self._columns[1].ctypes.data_as(_Integers),
             **{name: self._arrays[name].ctypes.data_as(_Floats) for name in _ARRAYS},
         )
-        self._n_scratch = functions.fraud_net_scratch(ctypes.byref(self._net))
+        self._n_scratch = functions.scratch(ctypes.byref(self._net))
         self._of_thread = threading.local()  # a call leaves the interpreter to other threads
 
     def score(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -105,7 +122,7 @@ class NativeNet:
         if scratch is None:
             scratch = self._of_thread.scratch = np.empty(self._n_scratch, dtype=np.float32)
         scores = np.empty(len(features), dtype=np.float32)
-        self._functions.fraud_net_score(
+        self._functions.score(
             ctypes.byref(self._net),
             features.ctypes.data_as(_Floats),
             len(features),

@@ -6,7 +6,8 @@
 // laid out, are those of fraud_ml/net_tables.py and fraud_ml/_native_net.py.
 //
 // Each sum is added up in the order of its terms, by fused multiply-adds: the score of a row is
-// the same to the last bit whatever rows are beside it, and on every processor that runs this.
+// the same to the last bit whatever rows are beside it, and on every processor that runs this,
+// however wide its vectors are.
 
 #include <stdint.h>
 
@@ -16,20 +17,38 @@
 
 namespace {
 
-constexpr int kLanes = 8;           // floats in a vector
-constexpr int kPanel = 2 * kLanes;  // columns of a layer that are computed together
-constexpr int kRows = 96;           // rows that go through all layers together: they fit the cache
-constexpr int kStrip = 6;           // rows whose sums are in registers together
+constexpr int kPanel = 16;  // columns of a layer that are computed together
+constexpr int kRows = 96;   // rows that go through all layers together: they fit the cache
+constexpr int kLanes = 8;   // sums of a row's log-odds, which are then added up
 
 typedef float Vector __attribute__((vector_size(4 * kLanes), aligned(4)));
-typedef int32_t Mask __attribute__((vector_size(4 * kLanes), aligned(4)));
+
+// How a layer is computed with vectors of some width: rows whose sums are in registers together,
+// and panels at once where there are but three rows, or one.
+template <int Lanes, int Strip, int PanelsOfThree, int PanelsOfOne>
+struct Width {
+  typedef float Vector __attribute__((vector_size(4 * Lanes), aligned(4)));
+  typedef int32_t Mask __attribute__((vector_size(4 * Lanes), aligned(4)));
+  static constexpr int kLanes = Lanes;
+  static constexpr int kVectors = kPanel / Lanes;  // of a panel
+  static constexpr int kStrip = Strip;
+  static constexpr int kPanelsOfThree = PanelsOfThree;
+  static constexpr int kPanelsOfOne = PanelsOfOne;
+};
+
+using Narrow = Width<8, 6, 2, 4>;  // 16 registers
+using Wide = Width<16, 12, 4, 8>;  // 32, twice as wide
+
+// Nothing is called but what C sees: a function takes on the instructions of the one it is in.
+#define INLINE inline __attribute__((always_inline))
 
 }  // namespace
 
 extern "C" {
 
-// Whether this processor has the instructions, and the system keeps their registers.
-int32_t fraud_net_is_supported() {
+// Which vectors this processor has instructions for, and the system keeps the registers of: 0,
+// none that would do; 1, narrow ones; 2, wide ones.
+int32_t fraud_net_level() {
 #ifdef __x86_64__
   uint32_t a, b, c, d;
   if (!__get_cpuid(1, &a, &b, &c, &d)) return 0;
@@ -37,9 +56,9 @@ int32_t fraud_net_is_supported() {
   if ((c & needed) != needed) return 0;
   uint32_t low, high;
   __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
-  if ((low & 6) != 6) return 0;
-  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return 0;
-  return (b & bit_AVX2) != 0;
+  if ((low & 0x06) != 0x06) return 0;
+  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(b & bit_AVX2)) return 0;
+  return (b & bit_AVX512F) && (low & 0xe6) == 0xe6 ? 2 : 1;
 #else
   return 1;  // all of its family have them
 #endif
@@ -76,24 +95,12 @@ struct FraudNet {
 
 }  // extern "C"
 
-#ifdef __x86_64__
-#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
-#endif
-
 namespace {
 
-inline __attribute__((always_inline)) Vector load(const float* from) {
-  return *reinterpret_cast<const Vector*>(from);
-}
-
-inline __attribute__((always_inline)) Vector relu(Vector x) {
-  return (Vector)((Mask)x & (Mask)(x > 0));
-}
-
-inline double magnitude(double x) { return x < 0 ? -x : x; }
+INLINE double magnitude(double x) { return x < 0 ? -x : x; }
 
 // e^x for x from -700 to 0, to 1e-14: the power of two that is nearest, and a Taylor series.
-inline double exponential(double x) {
+INLINE double exponential(double x) {
   const double ln2_high = 6.93147180369123816490e-01, ln2_low = 1.90821492927058770002e-10;
   const int64_t power = (int64_t)(x * 1.44269504088896338700 - 0.5);
   const double r = (x - power * ln2_high) - power * ln2_low;
@@ -103,7 +110,7 @@ inline double exponential(double x) {
 }
 
 // The natural logarithm of a positive normal number, to 1e-14: 2 artanh((m - 1) / (m + 1)).
-inline double logarithm(double x) {
+INLINE double logarithm(double x) {
   const uint64_t bits = __builtin_bit_cast(uint64_t, x);
   int64_t power = (int64_t)(bits >> 52) - 1023;
   double m = __builtin_bit_cast(double, (bits & 0xfffffffffffffull) | 0x3ff0000000000000ull);
@@ -115,54 +122,63 @@ inline double logarithm(double x) {
 }
 
 // R rows of P panels of relu(x * weights + bias).
-template <int R, int P>
-inline __attribute__((always_inline)) void tile(const float* x, int x_step, const float* weights,
-                                                int n_in, const float* bias, float* out,
-                                                int out_step) {
-  Vector sum[R][2 * P];
-  for (int p = 0; p < 2 * P; p++)
-    for (int r = 0; r < R; r++) sum[r][p] = load(bias + p * kLanes);
+template <class W, int R, int P>
+INLINE void tile(const float* x, int x_step, const float* weights, int n_in, const float* bias,
+                 float* out, int out_step) {
+  typedef typename W::Vector Vector;
+  typedef typename W::Mask Mask;
+  Vector sum[R][P * W::kVectors];
+  for (int v = 0; v < P * W::kVectors; v++)
+    for (int r = 0; r < R; r++)
+      sum[r][v] = *reinterpret_cast<const Vector*>(bias + v * W::kLanes);
   for (int k = 0; k < n_in; k++) {
-    for (int p = 0; p < 2 * P; p++) {
-      const Vector w = load(weights + ((p / 2) * n_in + k) * kPanel + (p % 2) * kLanes);
-      for (int r = 0; r < R; r++) sum[r][p] += x[r * x_step + k] * w;
+    for (int v = 0; v < P * W::kVectors; v++) {
+      const int panel = v / W::kVectors, lane = v % W::kVectors * W::kLanes;
+      const float* from = weights + (panel * n_in + k) * kPanel + lane;
+      const Vector w = *reinterpret_cast<const Vector*>(from);
+      for (int r = 0; r < R; r++) sum[r][v] += x[r * x_step + k] * w;
     }
   }
-  for (int r = 0; r < R; r++)
-    for (int p = 0; p < 2 * P; p++)
-      *reinterpret_cast<Vector*>(out + r * out_step + p * kLanes) = relu(sum[r][p]);
+  for (int r = 0; r < R; r++) {
+    for (int v = 0; v < P * W::kVectors; v++) {
+      const Vector y = (Vector)((Mask)sum[r][v] & (Mask)(sum[r][v] > 0));
+      *reinterpret_cast<Vector*>(out + r * out_step + v * W::kLanes) = y;
+    }
+  }
 }
 
 // All panels of a strip of R rows, P at a time.
-template <int R, int P>
-inline __attribute__((always_inline)) void strip(const float* x, int x_step, const float* weights,
-                                                 int n_in, const float* bias, int n_out, float* out,
-                                                 int out_step) {
+template <class W, int R, int P>
+INLINE void strip(const float* x, int x_step, const float* weights, int n_in, const float* bias,
+                  int n_out, float* out, int out_step) {
   int from = 0;
   for (; from + P * kPanel <= n_out; from += P * kPanel)
-    tile<R, P>(x, x_step, weights + from * n_in, n_in, bias + from, out + from, out_step);
+    tile<W, R, P>(x, x_step, weights + from * n_in, n_in, bias + from, out + from, out_step);
   for (; from < n_out; from += kPanel)
-    tile<R, 1>(x, x_step, weights + from * n_in, n_in, bias + from, out + from, out_step);
+    tile<W, R, 1>(x, x_step, weights + from * n_in, n_in, bias + from, out + from, out_step);
 }
 
 // A layer with its activation. A panel serves all strips while it is in the nearest cache; what is
 // left of the rows takes several panels at once, so that there are always sums to work on.
-void layer(const float* x, int x_step, int n_rows, const float* weights, int n_in,
-           const float* bias, int n_out, float* out, int out_step) {
-  const int whole = n_rows - n_rows % kStrip;
+template <class W>
+INLINE void layer(const float* x, int x_step, int n_rows, const float* weights, int n_in,
+                  const float* bias, int n_out, float* out, int out_step) {
+  const int whole = n_rows - n_rows % W::kStrip;
   for (int from = 0; whole > 0 && from < n_out; from += kPanel)
-    for (int r = 0; r < whole; r += kStrip)
-      tile<kStrip, 1>(x + r * x_step, x_step, weights + from * n_in, n_in, bias + from,
-                      out + r * out_step + from, out_step);
+    for (int r = 0; r < whole; r += W::kStrip)
+      tile<W, W::kStrip, 1>(x + r * x_step, x_step, weights + from * n_in, n_in, bias + from,
+                            out + r * out_step + from, out_step);
   int r = whole;
   for (; r + 3 <= n_rows; r += 3)
-    strip<3, 2>(x + r * x_step, x_step, weights, n_in, bias, n_out, out + r * out_step, out_step);
+    strip<W, 3, W::kPanelsOfThree>(x + r * x_step, x_step, weights, n_in, bias, n_out,
+                                   out + r * out_step, out_step);
   for (; r < n_rows; r++)
-    strip<1, 4>(x + r * x_step, x_step, weights, n_in, bias, n_out, out + r * out_step, out_step);
+    strip<W, 1, W::kPanelsOfOne>(x + r * x_step, x_step, weights, n_in, bias, n_out,
+                                 out + r * out_step, out_step);
 }
 
 // Which row of its tables each number and category takes: shape (n_rows, F + C).
-void look_up(const FraudNet* net, const float* x, int n_rows, int32_t* place, float* beyond) {
+INLINE void look_up(const FraudNet* net, const float* x, int n_rows, int32_t* place, float* beyond) {
   const int n_numbers = net->n_numbers, n_all = n_numbers + net->n_categories;
   for (int r = 0; r < n_rows; r++) {
     const float* row = x + (int64_t)r * net->n_features;
@@ -190,7 +206,7 @@ void look_up(const FraudNet* net, const float* x, int n_rows, int32_t* place, fl
 }
 
 // The embeddings of one group: shape (n_rows, (F + C) * E).
-void embed(const FraudNet* net, int group, int n_rows, const int32_t* place, const float* beyond,
+INLINE void embed(const FraudNet* net, int group, int n_rows, const int32_t* place, const float* beyond,
            float* out) {
   const int n_numbers = net->n_numbers, n_all = n_numbers + net->n_categories;
   const int wide = net->embedding, step = net->n_groups * wide;
@@ -211,16 +227,17 @@ void embed(const FraudNet* net, int group, int n_rows, const int32_t* place, con
 }
 
 // The product of a row with the weights of a member's log-odds.
-inline float log_odds(const float* x, const float* weights, float bias, int n_in) {
+INLINE float log_odds(const float* x, const float* weights, float bias, int n_in) {
   Vector sums = {};
-  for (int k = 0; k < n_in; k += kLanes) sums += load(x + k) * load(weights + k);
+  for (int k = 0; k < n_in; k += kLanes)
+    sums += *reinterpret_cast<const Vector*>(x + k) * *reinterpret_cast<const Vector*>(weights + k);
   float sum = bias;
   for (int lane = 0; lane < kLanes; lane++) sum += sums[lane];
   return sum;
 }
 
 // The calibrated probability of fraud of a row, from the log-odds of its members.
-inline float probability(const FraudNet* net, const float* logits, int n_members, int step) {
+INLINE float probability(const FraudNet* net, const float* logits, int n_members, int step) {
   double fraud = 0, honest = 0;  // sums of probabilities
   for (int k = 0; k < n_members; k++) {
     const double logit = logits[k * step];
@@ -247,7 +264,7 @@ struct Scratch {
 };
 
 // The sizes of the parts of Scratch, in floats; returns their sum.
-int64_t sizes(const FraudNet* net, int64_t (&size)[7]) {
+INLINE int64_t sizes(const FraudNet* net, int64_t (&size)[7]) {
   const int64_t n_all = net->n_numbers + net->n_categories;
   size[0] = kRows * n_all * net->embedding;
   size[1] = (int64_t)kRows * net->n_members * net->width;
@@ -259,14 +276,16 @@ int64_t sizes(const FraudNet* net, int64_t (&size)[7]) {
   return sum;
 }
 
-void score_block(const FraudNet* net, const float* x, int n_rows, const Scratch& to, float* out) {
+template <class W>
+INLINE void score_block(const FraudNet* net, const float* x, int n_rows, const Scratch& to,
+                        float* out) {
   const int n_in = (net->n_numbers + net->n_categories) * net->embedding;
   const int width = net->width, n_members = net->n_members, n_all = net->n_groups * n_members;
   const int group_width = n_members * width;
   look_up(net, x, n_rows, to.place, to.beyond);
   for (int g = 0; g < net->n_groups; g++) {
     embed(net, g, n_rows, to.place, to.beyond, to.embedded);
-    layer(to.embedded, n_in, n_rows, net->first + (int64_t)g * n_in * group_width, n_in,
+    layer<W>(to.embedded, n_in, n_rows, net->first + (int64_t)g * n_in * group_width, n_in,
           net->first_bias + g * group_width, group_width, to.group, group_width);
     for (int m = 0; m < n_members; m++) {
       const int member = g * n_members + m;
@@ -275,7 +294,7 @@ void score_block(const FraudNet* net, const float* x, int n_rows, const Scratch&
       for (int l = 0; l < net->n_hidden; l++) {
         const int64_t which = (int64_t)l * n_all + member;
         float* next = to.layers[l % 2];
-        layer(from, step, n_rows, net->hidden + which * width * width, width,
+        layer<W>(from, step, n_rows, net->hidden + which * width * width, width,
               net->hidden_bias + which * width, width, next, width);
         from = next;
         step = width;
@@ -286,6 +305,19 @@ void score_block(const FraudNet* net, const float* x, int n_rows, const Scratch&
     }
   }
   for (int r = 0; r < n_rows; r++) out[r] = probability(net, to.logits + r, n_all, kRows);
+}
+
+template <class W>
+INLINE void score(const FraudNet* net, const float* x, int64_t n_rows, float* scratch, float* out) {
+  int64_t size[7];
+  sizes(net, size);
+  float* part[7];
+  for (int n = 0; n < 7; scratch += size[n++]) part[n] = scratch;
+  const Scratch to = {part[0], part[1], {part[2], part[3]}, part[4], part[5], (int32_t*)part[6]};
+  for (int64_t row = 0; row < n_rows; row += kRows) {
+    const int n = n_rows - row < kRows ? (int)(n_rows - row) : kRows;
+    score_block<W>(net, x + row * net->n_features, n, to, out + row);
+  }
 }
 
 }  // namespace
@@ -299,21 +331,21 @@ int64_t fraud_net_scratch(const FraudNet* net) {
 }
 
 // The probabilities of fraud of rows x, shape (n_rows, n_features), into out, shape (n_rows).
-void fraud_net_score(const FraudNet* net, const float* x, int64_t n_rows, float* scratch,
-                     float* out) {
-  int64_t size[7];
-  sizes(net, size);
-  float* part[7];
-  for (int n = 0; n < 7; scratch += size[n++]) part[n] = scratch;
-  const Scratch to = {part[0], part[1], {part[2], part[3]}, part[4], part[5], (int32_t*)part[6]};
-  for (int64_t row = 0; row < n_rows; row += kRows) {
-    const int n = n_rows - row < kRows ? (int)(n_rows - row) : kRows;
-    score_block(net, x + row * net->n_features, n, to, out + row);
-  }
+// _1 is for a fraud_net_level() of 1 and above, _2 of 2.
+#ifdef __x86_64__
+__attribute__((target("avx2,fma")))
+#endif
+void fraud_net_score_1(const FraudNet* net, const float* x, int64_t n_rows, float* scratch,
+                       float* out) {
+  score<Narrow>(net, x, n_rows, scratch, out);
 }
 
-}  // extern "C"
-
 #ifdef __x86_64__
-#pragma clang attribute pop
+__attribute__((target("avx512f,avx2,fma")))
+void fraud_net_score_2(const FraudNet* net, const float* x, int64_t n_rows, float* scratch,
+                       float* out) {
+  score<Wide>(net, x, n_rows, scratch, out);
+}
 #endif
+
+}  // extern "C"

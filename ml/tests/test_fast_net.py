@@ -169,7 +169,22 @@ def test_machine_code_is_used_where_the_processor_has_its_instructions() -> None
     flags = set(Path("/proc/cpuinfo").read_text().partition("\nflags")[2].split("\n")[0].split())
     is_other = not flags  # of another family, whose every processor has them
     assert _native_net.LIBRARY.exists()
-    assert (_native_net.library() is not None) == (is_other or {"avx2", "fma"} <= flags)
+    found = _native_net.library()
+    assert (found is not None) == (is_other or {"avx2", "fma"} <= flags)
+    if found is not None:
+        assert (found.level == 2) == ("avx512f" in flags)
+
+
+def test_wider_vectors_change_no_bit(net: FraudNet) -> None:
+    wide = _native_net.library()
+    if wide is None or wide.level < 2:
+        pytest.skip("this processor has no AVX-512")
+    narrow = _native_net.library_of(1)
+    assert narrow is not None
+    assert narrow.level == 1
+    ours, theirs = (_native_net.NativeNet(net.tables(), it) for it in (wide, narrow))
+    for n in range(1, 100):
+        np.testing.assert_array_equal(ours.score(X[:n]), theirs.score(X[:n]))
 
 
 def test_without_machine_code_it_scores_all_the_same(

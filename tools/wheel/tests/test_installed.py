@@ -55,7 +55,7 @@ def test_the_installed_net_scores_in_machine_code_wherever_it_can(environment):
     ask = "from fraud_ml._native_net import LIBRARY, library; print(LIBRARY, library() is not None)"
     library, is_used = environment.run("python", "-c", ask).stdout.split()
     assert Path(library).is_relative_to(environment.folder)
-    can = ctypes.CDLL(str(ROOT / "ml/fraud_ml/native_net.so")).fraud_net_is_supported()
+    can = ctypes.CDLL(str(ROOT / "ml/fraud_ml/native_net.so")).fraud_net_level()
     assert is_used == str(bool(can))
 
 
