@@ -6,7 +6,7 @@ from html_page import read_page
 from batch_proc.report.markup import Html, escape, join, tag
 from batch_proc.report.page import Headline, badge, details, figure, page, section, table, tiles
 from batch_proc.report.svg import Bar, bars
-from batch_proc.report.words import counted, money, percent
+from batch_proc.report.words import counted, money, percent, rounded
 
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -78,3 +78,11 @@ def test_a_share_has_as_many_digits_as_say_something(share: float, shown: str) -
 def test_numbers_are_as_a_person_writes_them() -> None:
     assert (counted(1, "day"), counted(1200, "day")) == ("1 day", "1,200 days")
     assert (money(12.345), money(92311.2)) == ("12.35", "92,311")
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [(0.2546, "0.255"), (62.84, "62.8"), (99.96, "100"), (2691.6, "2,692"), (1e6, "1,000,000")],
+)
+def test_rounded_numbers_are_written_out(number: float, said: str) -> None:
+    assert rounded(number) == said

@@ -125,7 +125,7 @@ def _():
 
 @app.cell
 def _(history):
-    days = Days.latest(history, train=7, delay=7, test=7)
+    days = Days.latest(history.last_day, train=7, delay=7, test=7)
     fold = make_fold(history, days, DEFAULT_SPEC)
     trained = train_model(
         fold.train.features,

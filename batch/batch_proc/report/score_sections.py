@@ -25,7 +25,7 @@ from batch_proc.report.page import (
     table,
 )
 from batch_proc.report.svg import Bar, bars
-from batch_proc.report.words import counted, money, percent
+from batch_proc.report.words import counted, money, percent, rounded
 from fraud_ml.distribution import Distribution, psi
 from fraud_ml.policy import CapacityPolicy, DecisionPolicy
 
@@ -265,7 +265,7 @@ def decisions_section(days: Sequence[DayOfDecisions]) -> Section:
         number = sum(it.payments.get(name, 0) for it in days)
         words.append(
             f"{number:,} of {total:,} payments {verb} ({percent(number / total)}):"
-            f" {number / len(days):,.3g} a day."
+            f" {rounded(number / len(days))} a day."
         )
     others = ("review", "decline")
     series = [

@@ -22,6 +22,11 @@ def money(amount: float) -> str:
     return f"{amount:,.2f}" if abs(amount) < 1_000 else f"{amount:,.0f}"
 
 
+def rounded(number: float) -> str:
+    """With three digits, and all before the point: 0.25, 62.8, 2,692."""
+    return f"{number:.3g}" if abs(number) < 100 else f"{number:,.0f}"
+
+
 def counted(number: int, one: str, many: str | None = None) -> str:
     """``1 fraud``, ``2 frauds``."""
     return f"{number:,} {one if number == 1 else many or f'{one}s'}"

@@ -58,6 +58,6 @@ def _folds(study: Study) -> list[Fold]:
     lengths = study.parameters["train_days"]
     return make_folds(
         history,
-        [Days.latest(history, train=length, delay=7, test=7) for length in lengths],
+        [Days.latest(history.last_day, train=length, delay=7, test=7) for length in lengths],
         DEFAULT_SPEC,
     )
