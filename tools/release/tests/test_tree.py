@@ -48,4 +48,4 @@ def test_the_matrix_fits_the_projects_and_its_page():
 def test_an_interface_is_found(project):
     interface = read_interface(ROOT, project)
     assert bool(interface.options) == (project.folder in ("batch", "serving"))
-    assert any(interface.modules.values()) == (project.folder != "serving")  # HTTP, and commands
+    assert any(interface.modules.values())
