@@ -280,7 +280,6 @@ PEERS = (
             "subsample": 0.8,
             "rsm": 1.0,
         },
-        quick={"n_estimators": 150},
     ),
     Contender(
         "tabm",
