@@ -24,8 +24,9 @@ from batch_proc.progress import Stages
 from data_connector.command import fraud_home, run
 from experiments import protocol
 from experiments.compare_options import CompareOptions, parse_compare_options
-from experiments.contenders import CONTENDERS, Contender, Settings
-from experiments.picture import draw
+from experiments.contenders import Contender, Settings
+from experiments.picture import FoldScores, draw
+from experiments.scoring_time import time_scoring
 from experiments.table import METRICS, Line, as_results, as_table, measure
 from experiments.tracking import Tracker
 from experiments.trials import search
@@ -35,7 +36,7 @@ from fraud_ml.simulator import SimulatorConfig, simulate
 from tools.bench.harness import to_json
 
 N_SEEDS = 3
-Scores = npt.NDArray[np.floating]
+_COLUMNS = 140  # of the table, where no terminal says how many there are
 
 
 def read_settings() -> dict[str, Settings]:
@@ -45,10 +46,12 @@ def read_settings() -> dict[str, Settings]:
     return settings
 
 
-def tune(folds: Sequence[Fold], trials: int, stages: Stages) -> dict[str, Settings]:
+def tune(
+    contenders: Sequence[Contender], folds: Sequence[Fold], trials: int, stages: Stages
+) -> dict[str, Settings]:
     """The settings that a search finds on ``folds``, by contender."""
     found: dict[str, Settings] = {}
-    for contender in CONTENDERS:
+    for contender in contenders:
         name = contender.name
         with stages.stage(f"search {name}", f"search settings of {name}") as stage:
             for trial in search(contender, folds, trials=trials):
@@ -60,33 +63,52 @@ def tune(folds: Sequence[Fold], trials: int, stages: Stages) -> dict[str, Settin
 
 def compete(
     contender: Contender, settings: Settings, folds: Sequence[Fold], seeds: int, features: str
-) -> tuple[Line, Scores]:
-    """What a contender reaches on the test rows; and its scores of the first fold and seed."""
-    reached, seconds, scores = [], [], []
+) -> tuple[Line, FoldScores]:
+    """What a contender reaches on the test rows, and its scores of them."""
+    seconds: list[float] = []
+    scores: list[list[npt.NDArray[np.floating]]] = []
+    scoring = None
     for fold in folds:
+        scores.append([])
         for seed in range(seeds):
             started = time.monotonic()
             score = contender.fit(fold.train, settings, seed)
             seconds.append(time.monotonic() - started)
-            scores.append(score(fold.test.features))
-            reached.append(measure(fold, scores[-1]))
+            scores[-1].append(score(fold.test.features))
+            scoring = scoring or time_scoring(score, fold.test.features)
     line = Line(
         model=contender.name,
         features=features,
         n_features=folds[0].test.features.shape[1],
-        reached=np.array(reached),
+        reached=_reached(folds, scores),
         seconds=statistics.median(seconds),
+        scoring=scoring,
     )
-    return line, scores[0]
+    return line, scores
 
 
-def consult_oracle(folds: Sequence[Fold]) -> tuple[Line, Scores]:
+def _reached(folds: Sequence[Fold], scores: FoldScores) -> npt.NDArray[np.float64]:
+    return np.array(
+        [
+            [measure(fold, score) for score in by_seed]
+            for fold, by_seed in zip(folds, scores, strict=True)
+        ]
+    )
+
+
+def consult_oracle(folds: Sequence[Fold]) -> tuple[Line, FoldScores]:
     """What who knows the simulator reaches on the test rows of the default simulation."""
     config = SimulatorConfig()
     known = oracle_scores(simulate(config), config)
-    reached = np.array([measure(fold, known[fold.test.number]) for fold in folds])
-    line = Line(model="oracle", features="the truth", n_features=0, reached=reached, seconds=0)
-    return line, known[folds[0].test.number]
+    scores = [[known[fold.test.number]] for fold in folds]
+    line = Line(
+        model="oracle",
+        features="the truth",
+        n_features=0,
+        reached=_reached(folds, scores),
+        seconds=0,
+    )
+    return line, scores
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -100,14 +122,19 @@ class Comparison:
     """None where the transactions are not of our simulator."""
     settings: Mapping[str, Settings]
     """By contender."""
-    fold: Fold
-    """The first of the test folds."""
-    scores: Mapping[str, Scores]
-    """On its test rows, by contender."""
+    folds: Sequence[Fold]
+    """To test on, with all features."""
+    scores: Mapping[str, FoldScores]
+    """On all features, by contender, and the oracle's."""
+
+    @property
+    def all_lines(self) -> list[Line]:
+        """The contenders', and the oracle's where there is one."""
+        return [*self.lines, *([self.oracle] if self.oracle else [])]
 
 
 def compare(options: CompareOptions, history: History, stages: Stages) -> Comparison:
-    """Searches settings where asked to, and tests all contenders on the test folds."""
+    """Searches settings where asked to, and tests the contenders on the test folds."""
     spec = options.data.spec
     tests = protocol.test_days(options.data, history)[: 1 if options.quick else None]
     validations = protocol.validation_days(tests) if options.trials else []
@@ -117,15 +144,17 @@ def compare(options: CompareOptions, history: History, stages: Stages) -> Compar
     folds, validation = folds[: len(tests)], folds[len(tests) :]
     settings: Mapping[str, Settings] = read_settings()
     if options.trials:
-        settings = tune(validation, options.trials, stages)
+        settings = tune(options.contenders, validation, options.trials, stages)
+    if options.quick:
+        settings = {it.name: {**settings[it.name], **(it.quick or {})} for it in options.contenders}
     sets = {"all": folds}
     if not options.quick and SIMULATOR_DESIGNED & set(spec.names):
         kept = [at for at, name in enumerate(spec.names) if name not in SIMULATOR_DESIGNED]
         sets["not simulator-designed"] = [fold.with_features(kept) for fold in folds]
     lines: list[Line] = []
-    scores: dict[str, Scores] = {}
+    scores: dict[str, FoldScores] = {}
     for features, its_folds in sets.items():
-        for contender in CONTENDERS:
+        for contender in options.contenders:
             name = contender.name
             with stages.stage(f"{name}, {features}", f"{name} on {features} features") as stage:
                 seeds = 1 if options.quick else N_SEEDS
@@ -139,7 +168,7 @@ def compare(options: CompareOptions, history: History, stages: Stages) -> Compar
             oracle, scores["oracle"] = consult_oracle(folds)
             stage.say(f"AP {oracle.mean('ap'):.3f}")
     return Comparison(
-        tests=tests, lines=lines, oracle=oracle, settings=settings, fold=folds[0], scores=scores
+        tests=tests, lines=lines, oracle=oracle, settings=settings, folds=folds, scores=scores
     )
 
 
@@ -157,6 +186,9 @@ def keep(found: Comparison, options: CompareOptions, tracker: Tracker) -> None:
             for metric in METRICS:
                 tracked.log(metric, line.mean(metric))
             tracked.log("train_seconds", line.seconds)
+            if line.scoring is not None:
+                tracked.log("score_one_us", line.scoring.one)
+                tracked.log("score_row_us", line.scoring.row)
 
 
 def main() -> None:
@@ -168,18 +200,15 @@ def main() -> None:
     with stages.stage("keep", "keep the runs"):
         keep(found, options, Tracker(home))
     stages.stop()
-    starts = ", ".join(str(days.train_start) for days in found.tests)
-    title = f"trained from {starts}; mean over folds and seeds (deviation)"
-    lines = [*found.lines, *([found.oracle] if found.oracle else [])]
-    Console().print(as_table(lines, title))
+    title = "trained from " + ", ".join(str(days.train_start) for days in found.tests)
+    if options.quick:
+        title += "; quick: one seed, fewer trees, so no verdict"
+    console = Console() if sys.stdout.isatty() else Console(width=_COLUMNS)
+    console.print(as_table(found.all_lines, title))
     picture = options.picture_path or home / "reports" / "compare.svg"
     picture.parent.mkdir(parents=True, exist_ok=True)
-    draw(
-        picture,
-        found.fold.test.is_fraud,
-        found.scores,
-        f"trained from {found.tests[0].train_start}",
-    )
+    pictured = [line for line in found.all_lines if line.features in ("all", "the truth")]
+    draw(picture, found.folds, pictured, found.scores, title)
     sys.stdout.write(f"picture: {picture}\n")
     if options.json_path:
         write_whole(options.json_path, to_json(as_results(found.lines, found.oracle)))

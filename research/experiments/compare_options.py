@@ -15,6 +15,7 @@ from batch_proc.data_options import (
     check_folder,
     data_options,
 )
+from experiments.contenders import CONTENDERS, OURS, PEERS, Contender
 
 _EPILOG = f"""\
 Four test folds start at --train-start and 7, 14, 21 days later; the four validation folds, on which
@@ -29,6 +30,8 @@ class CompareOptions:
     """What to compare on, and how thoroughly."""
 
     data: DataOptions
+    contenders: Sequence[Contender]
+    """Ours first, and at least one other."""
     quick: bool
     trials: int
     """Of the search for settings; 0: none."""
@@ -46,14 +49,23 @@ def parse_compare_options(arguments: Sequence[str] | None = None) -> CompareOpti
     """
     parser = argparse.ArgumentParser(
         prog="./bazelw run //research:compare --",
-        description="Our model, random forest, XGBoost and LightGBM on the same rows and features.",
+        description="Our model and the field's on the same rows, features and days.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     add_data_options(parser)
     parser.add_argument(
-        "--quick", action="store_true", help="one fold, one seed, one set of features: a minute"
+        "--contenders",
+        type=_contenders,
+        metavar="NAME,...",
+        help=f"beside ours, which always takes part (default: {_names(PEERS)};"
+        f" with --quick, not {_names([it for it in PEERS if it.quick is None])})",
+    )
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="one fold, one seed, one set of features, fewer trees: a minute",
     )
     parser.add_argument(
         "--trials",
@@ -65,18 +77,33 @@ def parse_compare_options(arguments: Sequence[str] | None = None) -> CompareOpti
     for option, what in (
         ("--settings", "with --trials, also write the settings found, as JSON"),
         ("--json", "also write the numbers, as JSON"),
-        ("--picture", "precision-recall curves, as .svg or .png (default: in $FRAUD_HOME/reports)"),
+        ("--picture", "charts, as .svg or .png (default: in $FRAUD_HOME/reports)"),
     ):
         parser.add_argument(option, type=Path, metavar="PATH", help=what)
     given = parser.parse_args(arguments)
     check_folder("--settings", given.settings)
     check_folder("--json", given.json)
     check_folder("--picture", given.picture)
+    usual = [it for it in CONTENDERS if it.quick is not None or not given.quick]
     return CompareOptions(
         data=data_options(given),
+        contenders=given.contenders or usual,
         quick=given.quick,
         trials=given.trials,
         settings_path=given.settings,
         json_path=given.json,
         picture_path=given.picture,
     )
+
+
+def _contenders(text: str) -> list[Contender]:
+    names = set(text.split(",")) - {OURS.name}
+    unknown = names - {it.name for it in PEERS}
+    if unknown or not names:
+        what = f"no {', '.join(sorted(unknown))}" if unknown else "nobody beside ours"
+        raise argparse.ArgumentTypeError(f"there is {what}; choose from {_names(PEERS)}")
+    return [OURS, *(it for it in PEERS if it.name in names)]
+
+
+def _names(contenders: Sequence[Contender]) -> str:
+    return ",".join(it.name for it in contenders)

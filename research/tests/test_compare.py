@@ -3,11 +3,13 @@
 import dataclasses
 import datetime as dt
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 from folds import FOLD
 from rich.console import Console
 
@@ -16,26 +18,91 @@ from batch_proc.errors import SHOWN
 from batch_proc.fold import Days
 from batch_proc.history import History
 from data_connector.command import run
-from experiments import compare, protocol
-from experiments.contenders import CONTENDERS, OURS, Contender
-from experiments.picture import draw
-from experiments.table import Line, as_results, as_table
+from experiments import compare, protocol, tabm_training
+from experiments.compare_options import parse_compare_options
+from experiments.contenders import CONTENDERS, OURS, Contender, Settings
+from experiments.picture import draw, precision_at_recalls
+from experiments.scoring_time import BATCH, ScoringTime, time_scoring
+from experiments.table import Line, as_results, as_table, half_interval
 from experiments.tracking import Tracker
+from fraud_ml.errors import DataError
 from fraud_ml.feature_spec import DEFAULT_SPEC
 from fraud_ml.simulator import SimulatorConfig
 
-QUICK = {"ours": {"max_epochs": 3}, "random_forest": {}, "xgboost": {}, "lightgbm": {}}
+QUICK: Mapping[str, Settings] = {
+    "ours": {"max_epochs": 3},
+    "logistic_regression": {"scale": "quantiles", "C": 1.0},
+    "random_forest": {},
+    "xgboost": {},
+    "lightgbm": {},
+    "catboost": {"n_estimators": 100},
+    "tabm": {"k": 4, "d_block": 32, "max_epochs": 12},
+}
+
+
+@pytest.fixture(autouse=True)
+def no_time_is_spent_on_measuring_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("experiments.scoring_time._SECONDS", 0)
 
 
 @pytest.mark.parametrize("contender", CONTENDERS, ids=lambda it: it.name)
 def test_every_model_learns_what_is_to_be_learnt(contender: Contender) -> None:
-    line, score = compare.compete(contender, QUICK[contender.name], [FOLD], 2, "all")
-    assert score.shape == (2_000,)
-    assert line.reached.shape == (2, 3)
+    line, scores = compare.compete(contender, QUICK[contender.name], [FOLD], 2, "all")
+    assert [score.shape for score in scores[0]] == [(2_000,), (2_000,)]
+    assert line.reached.shape == (1, 2, 3)
     assert line.mean("auc") > 0.95
     assert line.mean("ap") > 0.8
     assert line.seconds > 0
+    assert line.scoring is not None
+    assert 0 < line.scoring.row < line.scoring.one
     assert line.n_features == 3
+
+
+@pytest.mark.parametrize("contender", CONTENDERS, ids=lambda it: it.name)
+def test_every_model_takes_what_is_missing(contender: Contender) -> None:
+    features = FOLD.train.features.copy()
+    features[::7, 0] = np.nan
+    features[:, 2] = np.nan  # always missing here, and never below
+    rows = dataclasses.replace(FOLD.train, features=features)
+    if contender.name == "random_forest":
+        features[:, 2] = 0  # scikit-learn's forest asks for one value at least
+    score = contender.fit(rows, QUICK[contender.name], 0)
+    asked = np.array([[4, 0, np.nan], [np.nan, np.nan, 0], [-1, 0, 1]], dtype=np.float32)
+    found = score(asked)
+    assert np.isfinite(found).all()
+    assert found[0] > found[2]
+
+
+def test_tabm_ends_when_patience_does_with_the_weights_that_were_best(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reached = [0.1, 0.5, 0.4, 0.3, 0.2, 0.9]
+    after: list[np.ndarray] = []
+
+    def quality(net: torch.nn.Module, x: torch.Tensor, is_fraud: np.ndarray) -> float:
+        assert len(x) == len(is_fraud)
+        with torch.inference_mode():
+            after.append(torch.sigmoid(net.eval()(x)).mean(dim=(1, 2)).numpy())
+        return reached[len(after) - 1]
+
+    monkeypatch.setattr(tabm_training, "_quality", quality)
+    config = tabm_training.TabmConfig(k=2, n_blocks=1, d_block=8, patience=2)
+    score = tabm_training.train_tabm(FOLD.train, config, seed=0)
+    assert len(after) == 5  # the second was best, and one more than patience allows came after
+    best = np.sort(after[1])
+    scored = score(FOLD.train.features)
+    assert np.isclose(scored[:, None], best, atol=1e-6).any(axis=0).all()
+    assert not np.isclose(scored[:, None], after[4], atol=1e-6).any(axis=0).all()
+    assert 300 < len(best) < 500  # about a fifth of 2,000
+
+
+def test_tabm_says_where_frauds_are_too_few_to_stop_by() -> None:
+    is_fraud = np.zeros(len(FOLD.train), dtype=bool)
+    is_fraud[0] = True
+    with pytest.raises(DataError, match=r"too few \(1 frauds in all\)"):
+        tabm_training.train_tabm(
+            dataclasses.replace(FOLD.train, is_fraud=is_fraud), tabm_training.TabmConfig(), seed=0
+        )
 
 
 def history(first: str, last: str) -> History:
@@ -72,8 +139,13 @@ def test_the_user_may_say_where_to_start() -> None:
 
 
 def line(model: str, ap: float, features: str = "all") -> Line:
-    reached = np.array([[ap, 0.9, 0.3], [ap + 0.1, 0.9, 0.3]])
-    return Line(model=model, features=features, n_features=3, reached=reached, seconds=1.0)
+    """Of two folds with two seeds each; the second fold is better by 0.1."""
+    ap_of = np.array([[ap - 0.01, ap + 0.01], [ap + 0.09, ap + 0.11]])
+    reached = np.stack([ap_of, np.full((2, 2), 0.9), np.full((2, 2), 0.3)], axis=-1)
+    return Line(
+        model=model, features=features, n_features=3, reached=reached, seconds=1.0,
+        scoring=ScoringTime(one=1_234, row=0.5),
+    )  # fmt: skip
 
 
 LINES = [line("ours", 0.7), line("one", 0.5), line("two", 0.6), line("ours", 0.4, "few")]
@@ -86,27 +158,84 @@ def test_the_numbers_are_against_the_best_on_the_same_features() -> None:
     assert results["ap"].ratio == pytest.approx(0.75 / 0.65)
     assert results["ap_over_oracle"].value == pytest.approx(0.75 / 0.8)
     assert results["ours_few_ap"].value == pytest.approx(0.45)
+    assert results["two_ap"].value == pytest.approx(0.65)
+    assert results["two_ap_half_interval"].value == pytest.approx(12.706 * 0.05, rel=1e-3)
+    assert results["two_ap_minus_ours"].value == pytest.approx(-0.1)
+    assert results["two_ap_minus_ours_half_interval"].value == pytest.approx(0, abs=1e-9)
+    assert results["ours_train"].value == 1
+    assert results["ours_few_score_one"].value == 1_234
+    assert results["two_score_row_of_4096"].value == 0.5
     assert "ap_over_oracle" not in {it.name for it in as_results(LINES, None)}
 
 
+def test_the_interval_is_students_over_train_starts_whatever_the_seeds() -> None:
+    assert half_interval(np.array([1.0, 2.0, 3.0, 4.0])) == pytest.approx(2.0542, abs=1e-4)
+    assert half_interval(np.array([1.0])) is None
+    assert line("ours", 0.7).seed_deviation("ap") == pytest.approx(0.01)
+
+
 def test_the_table_has_every_line() -> None:
-    console = Console(width=120, record=True)
+    console = Console(width=140, record=True)
     console.print(as_table(LINES, "title"))
     shown = console.export_text()
-    assert "0.750 (0.050)" in shown
+    assert "0.750 ±0.635" in shown
+    assert "-0.200 ±0.000" in shown
+    assert "1,234" in shown
     assert "few (3)" in shown
 
 
 @pytest.mark.parametrize("suffix", ["svg", "png"])
 def test_the_picture_is_the_same_for_the_same_scores(tmp_path: Path, suffix: str) -> None:
     contents = []
+    score = FOLD.test.features[:, 0]
+    scores = {"ours": [[score, score], [score, -score]], "oracle": [[-score], [score]]}
+    oracle = dataclasses.replace(line("oracle", 0.9), scoring=None)
     for number in (1, 2):
         path = tmp_path / f"{number}.{suffix}"
-        score = FOLD.test.features[:, 0]
-        draw(path, FOLD.test.is_fraud, {"ours": score, "theirs": -score}, "title")
+        draw(path, [FOLD, FOLD], [line("ours", 0.7), oracle], scores, "title")
         contents.append(path.read_bytes())
     assert contents[0] == contents[1]
     assert len(contents[0]) > 5_000
+
+
+def test_a_curve_goes_in_steps_from_threshold_to_threshold() -> None:
+    is_fraud = np.array([True, False, True, False])
+    curve = precision_at_recalls(is_fraud, np.array([0.9, 0.8, 0.7, 0.1]))
+    assert curve[0] == 1
+    assert curve[100] == 1  # half of the frauds: the first row alone
+    np.testing.assert_allclose(curve[101:], 2 / 3)  # all of them: no threshold lies between
+
+
+def test_scoring_is_timed_one_at_a_time_and_in_a_batch() -> None:
+    shapes = []
+
+    def score(features: np.ndarray) -> np.ndarray:
+        shapes.append(features.shape)
+        return features[:, 0]
+
+    taken = time_scoring(score, FOLD.test.features)
+    assert set(shapes) == {(1, 3), (BATCH, 3)}
+    assert taken.one > taken.row > 0
+
+
+def test_the_user_says_who_takes_part() -> None:
+    assert list(parse_compare_options([]).contenders) == list(CONTENDERS)
+    chosen = parse_compare_options(["--contenders", "tabm,lightgbm"]).contenders
+    assert [it.name for it in chosen] == ["ours", "lightgbm", "tabm"]
+    quick = parse_compare_options(["--quick"]).contenders
+    assert [it.name for it in CONTENDERS if it not in quick] == ["tabm"]
+
+
+@pytest.mark.parametrize(
+    ("names", "message"), [("xgboost,svm", "there is no svm"), ("ours", "nobody beside ours")]
+)
+def test_who_is_not_there_cannot_take_part(
+    names: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        parse_compare_options(["--contenders", names])
+    assert stopped.value.code == 2
+    assert message in " ".join(capsys.readouterr().err.split())
 
 
 def test_settings_are_there_for_every_contender_and_ours_are_the_defaults() -> None:
@@ -134,10 +263,13 @@ def test_the_command_compares_all_and_writes_what_it_is_asked_for(
     # Of other rows than the tested ones, the oracle's precision would be the rate of fraud.
     assert 0.3 < found["ap_over_oracle"]["value"] < 1.2
     shown = capsys.readouterr().out
-    for model in ("ours", "random_for", "xgboost", "lightgbm", "oracle"):
+    quick = [contender.name for contender in CONTENDERS if contender.quick is not None]
+    for model in (*quick, "oracle"):
         assert model in shown
     assert (tmp_path / "home/reports/compare.svg").read_bytes().startswith(b"<?xml")
     kept = {it.parameters["model"]: it for it in Tracker(tmp_path / "home").runs("compare")}
-    assert list(kept) == [contender.name for contender in reversed(CONTENDERS)]
+    assert list(kept) == quick[::-1]
+    assert kept["catboost"].metrics["score_one_us"] > 0
     assert kept["ours"].metrics["ap"] == pytest.approx(found["ap"]["value"])
     assert kept["ours"].parameters["max_epochs"] == "3"
+    assert kept["random_forest"].parameters["n_estimators"] == "50"
