@@ -19,6 +19,8 @@ from pathlib import Path
 from rich.console import Console, JustifyMethod
 from rich.table import Table
 
+_FILE_WIDTH = 110  # columns of a table that goes to no terminal
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Result:
@@ -81,7 +83,10 @@ def parsed(parser: argparse.ArgumentParser) -> argparse.Namespace:
 
 def show(results: Sequence[Result], json_path: Path | None) -> None:
     """The results as a table, and in a file if there is to be one."""
-    Console().print(as_table(results))
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=_FILE_WIDTH)
+    console.print(as_table(results))
     if json_path is not None:
         json_path.write_text(to_json(results), encoding="utf-8")
 
@@ -92,12 +97,12 @@ def to_json(results: Sequence[Result]) -> str:
 
 
 def as_table(results: Sequence[Result]) -> Table:
-    """The results for people."""
+    """The results for people; `times` is how many times better ours are."""
     table = Table()
-    for column in ("benchmark", "ours", "unit", "peer", "times better"):
-        justify: JustifyMethod = "right" if column in ("ours", "times better") else "left"
-        # Who reads the JSON looks for the whole name; a peer's may take two lines.
-        table.add_column(column, justify=justify, no_wrap=column == "benchmark")
+    for column in ("benchmark", "ours", "unit", "peer", "times"):
+        justify: JustifyMethod = "right" if column in ("ours", "times") else "left"
+        # Who reads the JSON looks for the whole name; a peer's may take several lines.
+        table.add_column(column, justify=justify, no_wrap=column != "peer", overflow="fold")
     for it in results:
         ratio = "" if it.ratio is None else f"{it.ratio:,.1f}"
         value = f"{it.value:,.0f}" if it.value >= 100 else f"{it.value:.3g}"

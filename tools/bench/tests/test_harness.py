@@ -54,9 +54,9 @@ def test_a_file_that_cannot_be_written_is_said_before_the_work(
     assert ended.value.code == 2
 
 
-def test_names_stay_whole_on_a_narrow_terminal() -> None:
+def test_names_and_values_stay_whole_on_a_narrow_terminal() -> None:
     name, peer = "features_and_score_default_exchanged", "Spark windows, pandas_udf"
-    results = [Result(name=name, value=1_234_567, unit="bytes/row", peer=peer, ratio=10.0)]
+    results = [Result(name=name, value=12_345_678, unit="bytes/row", peer=peer, ratio=10.0)]
     shown = StringIO()
     Console(width=80, file=shown).print(harness.as_table(results))
-    assert name in shown.getvalue()
+    assert all(whole in shown.getvalue() for whole in (name, "12,345,678", "bytes/row", "10.0"))
