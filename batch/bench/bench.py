@@ -17,7 +17,7 @@ from fraud_ml.feature_spec import DEFAULT_SPEC, HANDBOOK_SPEC
 from tools.bench.harness import Result, bench_parser, parsed, say, show
 
 ROWS = 10_000_000
-QUICK_ROWS = 60_000
+QUICK_ROWS = 20_000
 
 # `bazel run` says where Java and our packages are relative to where the command starts.
 if "JAVA_HOME" in os.environ:

@@ -15,7 +15,7 @@ from fraud_ml.features import compute_features, feature_matrix
 from fraud_ml.policy import CapacityPolicy
 from fraud_ml.training import TrainingConfig, train_model
 
-ROWS = 15_000
+ROWS = 10_000
 
 
 def store_bench_model(folder: Path, spec: FeatureSpec) -> Path:
