@@ -223,7 +223,7 @@ def _read(work: Work, plan: Plan, stage: Stage) -> Step:
         n_ids=work.n_buckets,
         size=work.bucket_rows,
         counted=work.counted,
-        scored=work.wanted,
+        wanted=work.wanted,
     )
     run_step(work, step, len(splits), task.work, stage)
     labels = work.source.labels

@@ -76,8 +76,8 @@ class ReadTask:
     """Rows to hold at a time."""
     counted: Span
     """The times of the rows that count, in microseconds."""
-    scored: Span
-    """The times of the rows that are scored."""
+    wanted: Span
+    """The times of the rows that are to come out in the end."""
 
     def work(self, part: int) -> None:
         """Does it: writes the rows, their ids' hashes, and a record.
@@ -102,7 +102,7 @@ class ReadTask:
                 continue
             checked, hashed = rows
             ids.append(hashed)
-            times = within(checked, time, self.scored).column(time).cast(pa.int64()).to_numpy()
+            times = within(checked, time, self.wanted).column(time).cast(pa.int64()).to_numpy()
             there, counts = np.unique(times // DAY, return_counts=True)
             days.update(dict(zip(there.tolist(), counts.tolist(), strict=True)))
             yield checked

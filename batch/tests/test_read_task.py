@@ -52,7 +52,7 @@ def task(tmp_path: Path) -> Callable[..., ReadTask]:
     """Makes the task of files with a part of the rows each."""
 
     def make(
-        *rows: pa.Table, counted: Span = (None, None), scored: Span = (None, None)
+        *rows: pa.Table, counted: Span = (None, None), wanted: Span = (None, None)
     ) -> ReadTask:
         (tmp_path / "in").mkdir()
         (tmp_path / "step").mkdir()
@@ -73,7 +73,7 @@ def task(tmp_path: Path) -> Callable[..., ReadTask]:
             n_ids=N_BUCKETS,
             size=50,
             counted=counted,
-            scored=scored,
+            wanted=wanted,
         )
 
     return make
@@ -110,7 +110,7 @@ def test_all_rows_are_left_in_order_by_terminal(task: Callable[..., ReadTask]) -
 
 def test_rows_of_other_times_are_left_out_unchecked(task: Callable[..., ReadTask]) -> None:
     reading = task(
-        payments(bad=239), counted=(20 * HOUR, 200 * HOUR), scored=(48 * HOUR, 200 * HOUR)
+        payments(bad=239), counted=(20 * HOUR, 200 * HOUR), wanted=(48 * HOUR, 200 * HOUR)
     )
     done(reading)
     records = reading.step.done().values()
