@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from data_connector import ModelStore
-from data_connector.model_aliases import CHALLENGER, CHAMPION, NEXT, PREVIOUS
+from data_connector.model_aliases import CHALLENGER, CHAMPION, NEXT, PREVIOUS, SERVING
 from fraud_detect.archive import write_archive
 from fraud_detect.drain import CLOSED, wait_until_idle
 from fraud_detect.errors import ServingError
@@ -149,6 +149,7 @@ class Deployment:
             finally:
                 self.store.set_alias(MODEL_NAME, NEXT, None)
             self.store.set_alias(MODEL_NAME, PREVIOUS, before)
+            self.store.set_alias(MODEL_NAME, SERVING, version)
             self._say(f"version {version} serves")
             self._drop_all_but(version)
             self._say(f"version {before} has answered all that it had, and is dropped")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from data_connector import ModelNotFoundError, ModelStore, StoredModel
 from data_connector.command import fraud_home, run
-from data_connector.model_aliases import choose
+from data_connector.model_aliases import SERVING, choose
 from fraud_detect.errors import ServingError
 from fraud_detect.keeper_process import KeeperProcess
 from fraud_detect.online_state import check_history
@@ -100,7 +100,7 @@ def _url(options: ServerOptions) -> str:
 
 def _serve(stored: StoredModel, settings: WorkerSettings, options: ServerOptions) -> None:
     """Serves until Ctrl-C or SIGTERM."""
-    home = fraud_home()
+    home, store = fraud_home(), ModelStore(settings.model_store)
     with (
         only_server_of(home),
         closing(KeeperProcess(stored.version, settings)) as keeper,  # the last one to end
@@ -108,6 +108,7 @@ def _serve(stored: StoredModel, settings: WorkerSettings, options: ServerOptions
     ):
         folder = str(server.folder.path)
         here = Running(pid=os.getpid(), folder=folder, url=_url(options), settings=settings)
+        store.set_alias(stored.name, SERVING, stored.version)  # or its files could be cleared away
         announce(home, here)
         _say(stored, server)
         tell_service_manager("READY=1")

@@ -81,7 +81,8 @@ def test_there_and_back_under_load_without_one_failed_request(
         load.wait_for(10)
         deploy(running, second, said.append)
         load.wait_for(10)
-        assert store.aliases("fraud") == {"champion": second, "previous": int(first)}
+        now = {"champion": second, "previous": int(first), "serving": second}
+        assert store.aliases("fraud") == now
         Deployment(running, said.append).roll_back()
         load.wait_for(10)
     assert {reply.status for reply in load.replies} == {200}
@@ -90,7 +91,8 @@ def test_there_and_back_under_load_without_one_failed_request(
     for versions in order:
         changes = [b for a, b in zip([None, *versions], versions, strict=False) if a != b]
         assert changes == [int(first), second, int(first)]
-    assert store.aliases("fraud") == {"champion": int(first), "previous": second}
+    now = {"champion": int(first), "previous": second, "serving": int(first)}
+    assert store.aliases("fraud") == now
     (left,) = server.management.loaded()
     assert (left.version, left.ready, left.batch_size) == (first, 2, 32)
     assert f"version {second} serves" in said

@@ -232,6 +232,17 @@ def test_deploy_finds_the_server_and_tells_what_it_does(home) -> None:
         assert server.call_as_told().json["model"]["version"] == 1
 
 
+def test_what_serves_stays_in_the_store_however_often_another_is_promoted(home) -> None:
+    store = ModelStore(home / "models")
+    with served(home) as server:
+        for seed in (1, 2, 3):
+            store.set_alias("fraud", "previous", store.aliases("fraud").get("champion"))
+            publish(home / "models", small_artifact(seed=seed))
+            store.set_alias("fraud", "champion", store.latest("fraud").version)
+        assert store.collect_garbage("fraud", keep_last=1) == (2,)
+        assert server.call_as_told().json["model"]["version"] == 1
+
+
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_the_printed_call_works_and_a_signal_ends_all_of_it(home, how, monkeypatch) -> None:
     name = f"fraud-{uuid.uuid4()}"
