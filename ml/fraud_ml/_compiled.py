@@ -17,7 +17,7 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TypeVar, cast
 
@@ -41,20 +41,22 @@ _HERE = Path(__file__).parent
 _AHEAD = _HERE / "machine_code"  # what the build compiled; in a plain checkout there is none
 
 _Function = TypeVar("_Function", bound="Callable[..., object]")
+_njit = partial(numba.njit, error_model="numpy", nogil=True)
 
 
 def compiled(function: _Function) -> _Function:
     """``function``, compiled when it is first called with arguments of some types.
 
-    Numbers are as in NumPy: whole ones have 64 bits, and a division by zero is no exception.
+    Numbers are as in NumPy: whole ones have 64 bits, and a division by zero is no exception. It
+    lets other threads run meanwhile: what it is given is the caller's to guard.
     """
     settings = vars(config)
     before = settings["CACHE_LOCATOR_CLASSES"]
     settings["CACHE_LOCATOR_CLASSES"] = f"{__name__}.{CacheLocator.__name__}"
     try:
-        return cast("_Function", numba.njit(error_model="numpy", cache=True)(function))
+        return cast("_Function", _njit(cache=True)(function))
     except RuntimeError:  # nothing can be written there
-        return cast("_Function", numba.njit(error_model="numpy")(function))
+        return cast("_Function", _njit()(function))
     finally:
         settings["CACHE_LOCATOR_CLASSES"] = before
 

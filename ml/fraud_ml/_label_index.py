@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from bisect import bisect_right
 from collections import deque
+from collections.abc import Iterable
 from typing import Any
 
 _BLOCK = 256
@@ -34,16 +35,19 @@ class LabelIndex:
         self.open_ids: list[Any] = []
         self.open_times: list[int] = []
 
-    def remember(self, transaction: Any, time: int, place: Place) -> None:
-        """``transaction`` has arrived, and counted at ``place``; again: the last counts."""
-        is_new = transaction not in self.places
-        self.places[transaction] = place
-        if not is_new:
-            return
-        self.open_ids.append(transaction)
-        self.open_times.append(time)
-        if len(self.open_ids) == _BLOCK:
-            self._close_block()
+    def remember(
+        self, transactions: Iterable[Any], times: Iterable[int], places: Iterable[Place]
+    ) -> None:
+        """Transactions have arrived, and counted at their places; again: the last counts."""
+        known = self.places
+        for transaction, time, place in zip(transactions, times, places, strict=True):
+            is_new = transaction not in known
+            known[transaction] = place
+            if is_new:
+                self.open_ids.append(transaction)
+                self.open_times.append(time)
+                if len(self.open_ids) == _BLOCK:
+                    self._close_block()
 
     def take_in(self, transaction: Any, at: int, *, is_fraud: bool) -> list[tuple[int, int]] | None:
         """What a label changes: from when on there are how many frauds more.

@@ -7,10 +7,11 @@ of a transaction are those it computes from all transactions and labels that hav
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from operator import index
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -28,11 +29,14 @@ from fraud_ml.feature_spec import ColumnFeature, FeatureSpec, RowFeature, Window
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _LONGEST = 2**61  # microseconds that leave room to add any window
 
+_MANY = 512  # transactions, for which it pays to start a thread
+
 _ALWAYS = ("transaction_id", "timestamp", "amount")
 
 Column = Sequence[Any] | npt.NDArray[Any]
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
+Counted = TypeVar("Counted")
 
 
 class FeatureState:
@@ -93,15 +97,19 @@ class FeatureState:
         columns, time, amount, rows = self._checked(transactions)
         ids = columns["transaction_id"]
         instants = time // self._resolution
-        places: list[list[Any]] = []
-        for kind in self._kinds:
+
+        def count(kind: KeyHistories) -> tuple[list[Any], Ints]:
             names = kind.names_of(columns)
-            counted = kind.update(names, instants, amount, columns, rows)
+            return names, kind.update(names, instants, amount, columns, rows)
+
+        places: list[list[Any]] = []
+        for kind, (names, counted) in zip(
+            self._kinds, _each(count, self._kinds, side_by_side=len(ids) >= _MANY), strict=True
+        ):
             if kind.plan.looks_at_labels:
                 places += [names, counted.tolist()]
         if places:
-            for transaction, now, *place in zip(ids, time.tolist(), *places, strict=True):
-                self._index.remember(transaction, now, tuple(place))
+            self._index.remember(ids, time.tolist(), zip(*places, strict=True))
         return rows
 
     def without_history(self, transactions: Mapping[str, Column]) -> npt.NDArray[np.float64]:
@@ -237,6 +245,18 @@ class FeatureState:
         names = [list(kind.number_of) for kind in state._labelled]
         state._index = _state_bytes.load_labels(header["labels"], arrays, names)
         return state
+
+
+def _each(
+    count: Callable[[KeyHistories], Counted], kinds: Sequence[KeyHistories], *, side_by_side: bool
+) -> list[Counted]:
+    """``count`` of each kind of key; they share nothing, and compiled code lets others run."""
+    if not side_by_side or len(kinds) < 2:
+        return [count(kind) for kind in kinds]
+    with ThreadPoolExecutor(len(kinds) - 1) as pool:  # for this call: whoever forks has no threads
+        others = [pool.submit(count, kind) for kind in kinds[1:]]
+        first = count(kinds[0])
+        return [first, *(other.result() for other in others)]
 
 
 def _column(transactions: Mapping[str, Column], name: str) -> list[Any]:

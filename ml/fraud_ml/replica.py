@@ -177,15 +177,17 @@ class Replica:
 
     def _remember(self, ids: Sequence[Any], rows: Floats) -> None:
         """Keeps the features of new ``ids``; those of the oldest go."""
-        for name, features in zip(ids, rows, strict=True):
-            if len(self._ids) < REMEMBERED:
-                self._ids.append(name)
-            else:
-                del self._row_of[self._ids[self._next]]
-                self._ids[self._next] = name
-            self._row_of[name] = self._next
-            self._rows[self._next] = features
-            self._next = (self._next + 1) % REMEMBERED
+        start = 0
+        while start < len(ids):  # as many at once as there are places up to the last
+            some = ids[start : start + REMEMBERED - self._next]
+            places = slice(self._next, self._next + len(some))
+            for name in self._ids[places]:
+                del self._row_of[name]
+            self._ids[places] = some
+            self._row_of.update(zip(some, range(places.start, places.stop), strict=True))
+            self._rows[places] = rows[start : start + len(some)]
+            self._next = places.stop % REMEMBERED
+            start += len(some)
 
 
 def head_of(start: bytes) -> Head | None:

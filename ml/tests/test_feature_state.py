@@ -18,7 +18,7 @@ from fraud_ml.feature_spec import (
     RowValue,
     WindowFeature,
 )
-from fraud_ml.feature_state import FeatureState
+from fraud_ml.feature_state import _MANY, FeatureState
 from fraud_ml.features import compute_features
 from fraud_ml.simulator import SimulatorConfig, simulate
 
@@ -200,6 +200,20 @@ def test_over_months_of_payments_and_labels_it_agrees(spec):
     expected = compute_features(transactions, frauds.slice(0, told), spec)
     assert frauds.num_rows > 20
     assert_equal(pa.concat_tables(answers), expected)
+
+
+def test_many_at_once_are_the_same_to_the_last_bit_as_a_few_at_a_time():
+    spec = every_feature(HOUR)
+    table = simulate(SimulatorConfig(n_customers=60, n_terminals=30, n_days=30)).transactions
+    at_once, in_parts = FeatureState(spec), FeatureState(spec)
+    n_rows = _MANY + 64
+    assert table.num_rows >= n_rows
+    answer = at_once.update_table(table.slice(0, n_rows))
+    parts = [in_parts.update_table(table.slice(at, 64)) for at in range(0, n_rows, 64)]
+    one_by_one = pa.concat_tables(parts)
+    for name in answer.column_names:
+        np.testing.assert_array_equal(answer[name].to_numpy(), one_by_one[name].to_numpy())
+    assert at_once.to_bytes() == in_parts.to_bytes()
 
 
 def test_memory_is_bounded_by_instants_not_by_payments_or_time():

@@ -11,7 +11,7 @@ TIMES = st.integers(0, 5)
 def index_of(times, span=100):
     index = LabelIndex(span)
     for transaction, time in enumerate(times):
-        index.remember(transaction, time, ("terminal", time))
+        index.remember([transaction], [time], [("terminal", time)])
     return index
 
 
@@ -52,15 +52,14 @@ def test_a_few_wrong_clocks_in_each_block_change_nothing():
 def test_an_id_that_comes_again_is_remembered_once_at_its_last_place():
     index = LabelIndex(100)
     for time in (1, 2):
-        index.remember("a", time, ("terminal", time))
+        index.remember(["a"], [time], [("terminal", time)])
     assert index.places == {"a": ("terminal", 2)}
     assert index.open_ids == ["a"]
 
 
 def test_the_places_of_forgotten_keys_are_nowhere():
     index = LabelIndex(100)
-    index.remember("a", 1, ("ann", 1, 7, 1))
-    index.remember("b", 1, ("bob", 1, 7, 1))
+    index.remember("ab", (1, 1), [("ann", 1, 7, 1), ("bob", 1, 7, 1)])
     index.forget_keys(0, {"ann"})
     assert index.places["a"][1] < -(2**61)
     assert index.places["a"][2:] == (7, 1)

@@ -181,7 +181,7 @@ class TorchServe:
             "METRICS_LOCATION": str(folder.logs),
             "TEMP": str(folder.temporary),
             "TMPDIR": str(folder.temporary),
-            "OMP_NUM_THREADS": str(self._settings.threads),
+            "OMP_NUM_THREADS": "1",  # a batch of a few is done before a second thread has begun
         }
 
     def _wait_until_ready(self) -> None:

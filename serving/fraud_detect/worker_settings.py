@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from data_connector import ModelStore, open_journal
@@ -27,6 +27,11 @@ def usual_feature_store(home: Path) -> str:
     return f"sqlite:///{home / 'features.db'}"
 
 
+def _cores() -> int:
+    """That this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkerSettings:
     """Where a worker finds what it needs; URLs, or names of variables and files that hold them."""
@@ -38,8 +43,8 @@ class WorkerSettings:
     """Of a database for the scores of challengers; empty: none scores."""
     decision_log: str = ""
     """Of a database for every decision; empty: none."""
-    threads: int = 1
-    """That score a batch."""
+    threads: int = field(default_factory=_cores)
+    """That share a batch of hundreds; of fewer, one scores all."""
 
     def environment(self) -> dict[str, str]:
         """Variables that :meth:`from_environment` reads."""
@@ -64,7 +69,7 @@ class WorkerSettings:
                 feature_store=variables["FRAUD_FEATURE_STORE"],
                 shadow_log=variables.get("FRAUD_SHADOW_LOG", ""),
                 decision_log=variables.get("FRAUD_DECISION_LOG", ""),
-                threads=int(variables.get("FRAUD_SCORING_THREADS", "1")),
+                threads=int(variables.get("FRAUD_SCORING_THREADS") or _cores()),
             )
         except KeyError as error:
             raise ServingError(
