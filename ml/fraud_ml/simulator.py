@@ -73,7 +73,7 @@ class Day:
 
 @dataclass(frozen=True, slots=True)
 class Simulation:
-    """What :func:`simulate` returns: the tables of all days, and one of the customers."""
+    """What :func:`simulate` returns: tables of all days, a chunk a day, and one of the customers."""
 
     transactions: pa.Table
     """As those of a :class:`Day`."""
@@ -236,18 +236,12 @@ def simulate(scenario: Scenario, decide: Decide | None = None) -> Simulation:
     """
     world = SimulatedWorld(scenario)
     days = list(world.days(decide))
-    transactions, labels, truth = (
-        [getattr(day, name) for day in days] for name in ("transactions", "labels", "truth")
+    return Simulation(
+        transactions=pa.concat_tables([day.transactions for day in days]),
+        labels=pa.concat_tables([day.labels for day in days]),
+        truth=pa.concat_tables([day.truth for day in days]),
+        customers=world.customers,
     )
-    del days  # so that each day's tables go as soon as they are joined
-    return Simulation(_joined(transactions), _joined(labels), _joined(truth), world.customers)
-
-
-def _joined(tables: list[pa.Table]) -> pa.Table:
-    """One table of many, which leave the list."""
-    joined = pa.concat_tables(tables)
-    tables.clear()
-    return joined.combine_chunks()
 
 
 def _arrivals(rng: np.random.Generator, people: Population, n_days: int) -> Ints:
