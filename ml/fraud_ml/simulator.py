@@ -73,7 +73,7 @@ class Day:
 
 @dataclass(frozen=True, slots=True)
 class Simulation:
-    """What :func:`simulate` returns: tables of all days, a chunk a day, and one of the customers."""
+    """What :func:`simulate` returns: all days, each a chunk of three tables, and the customers."""
 
     transactions: pa.Table
     """As those of a :class:`Day`."""
