@@ -57,7 +57,7 @@ def simulate_into(database: Path, scenario: Scenario) -> None:
         for name, table in (
             (TRANSACTIONS, simulation.transactions),
             (LABELS, simulation.labels),
-            (TRUTH, simulation.truth),
+            (TRUTH, simulation.truth.select(["transaction_id", "scenario"])),
         ):
             data_connector.load(table, f"sqlite:///{aside}", table=name)
         aside.replace(database)
