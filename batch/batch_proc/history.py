@@ -15,7 +15,8 @@ import data_connector
 from batch_proc.column_names import OPTIONAL_COLUMNS
 from fraud_ml.errors import DataError
 from fraud_ml.feature_spec import FeatureSpec
-from fraud_ml.simulator import SimulatorConfig, simulate
+from fraud_ml.scenario import Scenario
+from fraud_ml.simulator import simulate
 from fraud_ml.transactions import (
     LABEL_COLUMNS,
     TRANSACTION_COLUMNS,
@@ -41,7 +42,7 @@ class History:
         return last.date()
 
 
-def simulate_into(database: Path, config: SimulatorConfig) -> None:
+def simulate_into(database: Path, scenario: Scenario) -> None:
     """Simulates transactions, labels and their hidden truth into a new SQLite database.
 
     The database appears whole or not at all: it is written aside and renamed.
@@ -49,14 +50,14 @@ def simulate_into(database: Path, config: SimulatorConfig) -> None:
     Raises:
         ConnectorError: it cannot be written.
     """
-    simulation = simulate(config)
+    simulation = simulate(scenario)
     database.parent.mkdir(parents=True, exist_ok=True)
     aside = database.with_name(f"{database.name}.{os.getpid()}.tmp")
     try:
         for name, table in (
             (TRANSACTIONS, simulation.transactions),
             (LABELS, simulation.labels),
-            (TRUTH, simulation.truth),
+            (TRUTH, simulation.truth.select(["transaction_id", "scenario"])),
         ):
             data_connector.load(table, f"sqlite:///{aside}", table=name)
         aside.replace(database)

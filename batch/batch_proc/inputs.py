@@ -10,7 +10,7 @@ from batch_proc.data_options import DataOptions
 from batch_proc.fold import Days
 from batch_proc.history import History, fetch_history, simulate_into
 from batch_proc.progress import Stages
-from fraud_ml.simulator import SimulatorConfig
+from fraud_ml.scenario import Scenario
 
 SIMULATED_TRAIN_START = dt.date(2018, 7, 25)  # the first test fold of the handbook
 
@@ -46,7 +46,7 @@ def source_of(options: DataOptions, home: Path, stages: Stages) -> str:
     database = home / "transactions.db"
     if not database.exists():
         with stages.stage("simulate", "simulate transactions") as stage:
-            simulate_into(database, SimulatorConfig())
+            simulate_into(database, Scenario())
             stage.say(str(database))
     return f"sqlite:///{database}"
 

@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 
 from fraud_ml.feature_spec import FeatureSpec, WindowFeature
 from fraud_ml.features import compute_features, feature_matrix
-from fraud_ml.simulator import SimulatorConfig, simulate
+from fraud_ml.scenario import Population, Scenario
+from fraud_ml.simulator import simulate
 from fraud_ml.transactions import label_schema
 
 CUSTOMERS = 5_000  # of a piece: 1.75 million transactions in the handbook's six months
@@ -43,14 +44,16 @@ def _piece(number: int, wanted: int, n_days: int, *, first_id: int) -> pa.Table:
     a_customer = 1.9 * n_days  # payments: two a day, less those that the simulator drops
     n_customers = min(CUSTOMERS, max(math.ceil(1.2 * wanted / a_customer), 50))
     n_terminals = 2 * n_customers
-    config = SimulatorConfig(
-        n_customers=n_customers,
-        n_terminals=n_terminals,
+    scenario = Scenario(
         n_days=n_days,
-        radius=5 * math.sqrt(10_000 / n_terminals),  # the handbook's 78 terminals in reach
         seed=number,
+        population=Population(
+            n_customers=n_customers,
+            n_terminals=n_terminals,
+            radius=5 * math.sqrt(10_000 / n_terminals),  # the handbook's 78 terminals in reach
+        ),
     )
-    simulated = simulate(config)
+    simulated = simulate(scenario)
     rows = simulated.transactions.append_column("is_fraud", simulated.labels["is_fraud"])
     for name, first in zip(
         IDENTITIES, (first_id, number * CUSTOMERS, number * 2 * CUSTOMERS), strict=True

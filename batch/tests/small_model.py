@@ -15,10 +15,12 @@ from fraud_ml.artifact import Artifact, load_artifact, save_artifact
 from fraud_ml.feature_spec import FeatureSpec
 from fraud_ml.features import compute_features, feature_matrix
 from fraud_ml.policy import CapacityPolicy, Decision
-from fraud_ml.simulator import SimulatorConfig
+from fraud_ml.scenario import Population, Scenario
 from fraud_ml.training import TrainingConfig, train_model
 
-FEW = SimulatorConfig(n_customers=120, n_terminals=300, n_days=45, radius=15, seed=3)
+FEW = Scenario(
+    n_days=45, seed=3, population=Population(n_customers=120, n_terminals=300, radius=15)
+)
 
 
 def train_moment(folder: Path, transactions: pa.Table, labels: pa.Table, spec: FeatureSpec) -> Path:

@@ -7,11 +7,13 @@ import subprocess
 import sys
 from collections.abc import Mapping
 
-from fraud_ml.simulator import SimulatorConfig
+from fraud_ml.scenario import Population, Scenario
 
 TRAIN_START = "2018-05-05"  # 7 + 7 + 7 days from here end with the simulation
 QUICK = ("--max-epochs", "2")
-SMALL = SimulatorConfig(n_customers=800, n_terminals=2_000, n_days=55, radius=8, seed=1)
+SMALL = Scenario(
+    n_days=55, seed=1, population=Population(n_customers=800, n_terminals=2_000, radius=8)
+)
 
 
 def train_command(*arguments: str) -> list[str]:

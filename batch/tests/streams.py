@@ -17,7 +17,8 @@ from fraud_ml.feature_spec import default_spec
 from fraud_ml.feature_state import FeatureState
 from fraud_ml.journal_entries import Transactions, label_entries
 from fraud_ml.replica import Replica
-from fraud_ml.simulator import Simulation, SimulatorConfig, simulate
+from fraud_ml.scenario import Labelling, Population, Scenario
+from fraud_ml.simulator import Simulation, simulate
 
 SPEC = default_spec(label_delay=dt.timedelta(days=1))
 """Thirty features, among them all kinds of what is known of frauds."""
@@ -26,11 +27,13 @@ SPEC = default_spec(label_delay=dt.timedelta(days=1))
 def small_stream(seed: int) -> Simulation:
     """Some hundred payments, and when they were found to be frauds: a day or more after."""
     simulated = simulate(
-        SimulatorConfig(
-            n_days=6, n_customers=40, n_terminals=15, radius=40, seed=seed,
-            label_delay=dt.timedelta(days=1),
+        Scenario(
+            n_days=6,
+            seed=seed,
+            labels=Labelling(delay_days=1),
+            population=Population(n_customers=40, n_terminals=15, radius=40),
         )
-    )  # fmt: skip
+    )
     some = slice(0, 300)
     payments = simulated.transactions[some]
     random = Random(seed)

@@ -305,7 +305,7 @@ def test_without_a_source_it_simulates_once(
     home: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(inputs, "SimulatorConfig", lambda: SMALL)
+    monkeypatch.setattr(inputs, "Scenario", lambda: SMALL)
     first = train_on()
     assert quality(first) == quality(numbers)
     assert "simulate_seconds" in first

@@ -17,7 +17,8 @@ import pyarrow as pa
 
 from fraud_ml.feature_spec import DEFAULT_SPEC, HANDBOOK_SPEC, FeatureSpec, WindowFeature
 from fraud_ml.features import compute_features
-from fraud_ml.simulator import Simulation, SimulatorConfig, simulate
+from fraud_ml.scenario import Population, Scenario
+from fraud_ml.simulator import Simulation, simulate
 from tools.bench.harness import Result, in_turn, say
 
 Columns = dict[str, npt.NDArray[np.float64]]
@@ -42,8 +43,10 @@ class Contest:
 
 def bench_features(*, quick: bool) -> list[Result]:
     """Our rows/s, and how many times that is each peer's."""
-    small = simulate(SimulatorConfig(n_customers=500, n_terminals=1_000, radius=15, n_days=60))
-    large = small if quick else simulate(SimulatorConfig())
+    small = simulate(
+        Scenario(n_days=60, population=Population(n_customers=500, n_terminals=1_000, radius=15))
+    )
+    large = small if quick else simulate(Scenario())
     results = []
     for contest in CONTESTS:
         data = small if contest.is_slow else large

@@ -18,7 +18,8 @@ from fraud_ml.fast_net import FastNet
 from fraud_ml.feature_spec import DEFAULT_SPEC
 from fraud_ml.features import compute_features, feature_matrix
 from fraud_ml.model import FraudNet
-from fraud_ml.simulator import SimulatorConfig, simulate
+from fraud_ml.scenario import Population, Scenario
+from fraud_ml.simulator import simulate
 from fraud_ml.splits import prequential_split
 from fraud_ml.training import train_model
 from tools.bench.harness import Result, in_turn, say
@@ -33,7 +34,7 @@ SCORED_ROWS = 4_096
 def bench_model(*, quick: bool) -> list[Result]:
     """Seconds to train on a week of payments, and rows scored a second by size of batch."""
     simulation = simulate(
-        SimulatorConfig(n_customers=1_000, n_days=140) if quick else SimulatorConfig()
+        Scenario(n_days=140, population=Population(n_customers=1_000)) if quick else Scenario()
     )
     features = compute_features(simulation.transactions, simulation.labels, DEFAULT_SPEC)
     split = prequential_split(

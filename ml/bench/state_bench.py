@@ -11,7 +11,8 @@ import pyarrow.compute as pc
 
 from fraud_ml.feature_spec import DEFAULT_SPEC, HANDBOOK_SPEC, FeatureSpec
 from fraud_ml.feature_state import FeatureState
-from fraud_ml.simulator import Simulation, SimulatorConfig, simulate
+from fraud_ml.scenario import Population, Scenario
+from fraud_ml.simulator import Simulation, simulate
 from tools.bench.harness import Result, in_turn, say
 
 PEER = "SQLite, the handbook's 12 windows"
@@ -29,7 +30,9 @@ def bench_state(*, quick: bool) -> list[Result]:
     same ones and three that need no past, and once all of ``DEFAULT_SPEC``, which is more work.
     """
     # The longest window and delay are 37 days; quick is quick because histories are shorter.
-    simulation = simulate(SimulatorConfig(n_customers=10_000, n_days=7 if quick else 45))
+    simulation = simulate(
+        Scenario(n_days=7 if quick else 45, population=Population(n_customers=10_000))
+    )
     rounds = 9
     n_measured = len(BATCHES) * (rounds + 1) * A_ROUND
     n_known = simulation.transactions.num_rows - n_measured

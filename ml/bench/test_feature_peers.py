@@ -4,12 +4,15 @@ import numpy as np
 import pytest
 from feature_bench import CONTESTS, Contest, check_equal, ours, with_labels
 
-from fraud_ml.simulator import Simulation, SimulatorConfig, simulate
+from fraud_ml.scenario import Population, Scenario
+from fraud_ml.simulator import Simulation, simulate
 
 
 @pytest.fixture(scope="module")
 def simulation() -> Simulation:
-    return simulate(SimulatorConfig(n_customers=100, n_terminals=100, n_days=50, radius=30))
+    return simulate(
+        Scenario(n_days=50, population=Population(n_customers=100, n_terminals=100, radius=30))
+    )
 
 
 @pytest.mark.parametrize("contest", CONTESTS, ids=lambda contest: contest.name)

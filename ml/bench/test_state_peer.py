@@ -4,11 +4,14 @@ import numpy as np
 from state_bench import batches_of, known_of, warm_database, warm_state
 
 from fraud_ml.feature_spec import HANDBOOK_SPEC
-from fraud_ml.simulator import SimulatorConfig, simulate
+from fraud_ml.scenario import Population, Scenario
+from fraud_ml.simulator import simulate
 
 
 def test_sqlite_computes_the_same_features() -> None:
-    simulation = simulate(SimulatorConfig(n_customers=100, n_terminals=100, n_days=60, radius=30))
+    simulation = simulate(
+        Scenario(n_days=60, population=Population(n_customers=100, n_terminals=100, radius=30))
+    )
     n_known = simulation.transactions.num_rows - 1_000
     known = known_of(simulation, n_known)
     state, database = warm_state(*known, HANDBOOK_SPEC), warm_database(*known)

@@ -12,10 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
+from fraud_ml._simulated import SECONDS_A_DAY, Floats, Ints
 
-_SECONDS_A_DAY = 86_400
 _MAX_LOG = 300.0  # exp of it, and of its negative, is still far from overflow
 
 
@@ -49,9 +47,14 @@ class Episodes:
     """How episodes come and go."""
 
     rate: float
-    """Probability that one begins on a given day, but the last: none begins there."""
+    """Probability that one begins on a given day."""
     days: int
     """How long one lasts, the first day included."""
+
+    @property
+    def usual_chance(self) -> float:
+        """Probability that a key is in an episode, of whom nothing is known."""
+        return 1 - (1 - self.rate) ** self.days
 
 
 def chance_in_episode(rows: Rows, evidence: Evidence, episodes: Episodes) -> Floats:
@@ -62,19 +65,19 @@ def chance_in_episode(rows: Rows, evidence: Evidence, episodes: Episodes) -> Flo
     loop over calendar days.
     """
     index = _Index.build(rows, evidence)
-    bounds = np.searchsorted(rows.second, np.arange(rows.n_days + 1) * _SECONDS_A_DAY)
+    bounds = np.searchsorted(rows.second, np.arange(rows.n_days + 1) * SECONDS_A_DAY)
     every_key = np.arange(rows.n_keys)
     chance = np.empty(len(rows.second))
     # Of every key at the start of `table_day`, from the labels of all days before it.
-    table = _begin(rows.n_keys, episodes, _rate(episodes, rows, 0))
+    table = _begin(rows.n_keys, episodes)
     table_day = 0
     for day in range(rows.n_days):
-        labelled_until = max(0, (day * _SECONDS_A_DAY - rows.label_delay) // _SECONDS_A_DAY)
+        labelled_until = max(0, (day * SECONDS_A_DAY - rows.label_delay) // SECONDS_A_DAY)
         while table_day < labelled_until:
             start, end = index.start[every_key, table_day], index.start[every_key, table_day + 1]
             _observe(table, index.sums(start, end, end))
             table_day += 1
-            table = _next_day(table, _rate(episodes, rows, table_day))
+            table = _next_day(table, episodes.rate)
         now = slice(bounds[day], bounds[day + 1])
         key, own, known = rows.key[now], index.own[now], index.known[now]
         state = table[:, key]
@@ -83,7 +86,7 @@ def chance_in_episode(rows: Rows, evidence: Evidence, episodes: Episodes) -> Flo
             end = np.minimum(index.start[key, past + 1], own)
             _observe(state, index.sums(start, np.clip(known, start, end), end))
             if past < day:
-                state = _next_day(state, _rate(episodes, rows, past + 1))
+                state = _next_day(state, episodes.rate)
         chance[now] = state[:-1].sum(axis=0) / state.sum(axis=0)
     return chance
 
@@ -114,9 +117,9 @@ class _Index:
         order = np.argsort(rows.key, kind="stable")
         own = np.empty_like(order)
         own[order] = np.arange(len(order))
-        span = rows.n_days * _SECONDS_A_DAY + 1  # one more, so that -1 is before a key's rows
+        span = rows.n_days * SECONDS_A_DAY + 1  # one more, so that -1 is before a key's rows
         place = (rows.key * span + rows.second)[order]
-        midnight = np.arange(rows.n_days + 1) * _SECONDS_A_DAY
+        midnight = np.arange(rows.n_days + 1) * SECONDS_A_DAY
         start = np.searchsorted(place, np.arange(rows.n_keys)[:, None] * span + midnight)
         since = np.maximum(rows.second - rows.label_delay, -1)
         known = np.empty_like(order)
@@ -146,17 +149,13 @@ class _Index:
         )
 
 
-def _rate(episodes: Episodes, rows: Rows, day: int) -> float:
-    return episodes.rate if day < rows.n_days - 1 else 0.0
-
-
-def _begin(n_keys: int, episodes: Episodes, rate: float) -> Floats:
+def _begin(n_keys: int, episodes: Episodes) -> Floats:
     """States on the first day: (days + 1, K); row i is i days since the beginning, the last none.
 
     Columns need not sum to 1: only their proportions count.
     """
     state = np.zeros((episodes.days + 1, n_keys))
-    state[0], state[-1] = rate, 1 - rate
+    state[0], state[-1] = episodes.rate, 1 - episodes.rate
     return state
 
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
-from fraud_ml._payments import SECONDS_A_DAY, Ints, Payments, amounts, times_of_day
+from fraud_ml._payments import Payments, amounts, times_of_day
+from fraud_ml._simulated import SECONDS_A_DAY, Floats, Ints, joined_in_time
 from fraud_ml.scenario import (
     Adversary,
     CompromisedCustomers,
@@ -24,7 +24,6 @@ from fraud_ml.scenario import (
 )
 
 Rng = np.random.Generator
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(slots=True)
@@ -185,9 +184,8 @@ class _InRings(_Episodes[Rings]):
 
     def act(self, rng: Rng, day: int, times: float, payments: Payments) -> Payments:
         self.begin(rng, day, times)
-        for episode in self.active.values():
-            payments = payments.joined(self._payments(rng, episode))
-        return payments
+        of_rings = [self._payments(rng, episode) for episode in self.active.values()]
+        return joined_in_time([payments, *of_rings])
 
     def _payments(self, rng: Rng, episode: Episode) -> Payments:
         number = rng.poisson(self.fraud.payments_a_day, len(episode.customers))

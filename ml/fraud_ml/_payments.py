@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
+from fraud_ml._simulated import SECONDS_A_DAY, Floats, Ints
 
-SECONDS_A_DAY = 86_400
 HONEST, NOBODY = 0, -1
 
 
@@ -46,15 +44,6 @@ class Payments:
         """Make ``rows`` frauds, in place."""
         self.scenario[rows] = scenario
         self.episode[rows] = episode
-
-    def joined(self, more: Payments) -> Payments:
-        """These and ``more``, in the order of time."""
-        both = {
-            it.name: np.concatenate([getattr(self, it.name), getattr(more, it.name)])
-            for it in fields(self)
-        }
-        order = np.argsort(both["second"], kind="stable")
-        return Payments(**{name: column[order] for name, column in both.items()})
 
     def __len__(self) -> int:
         return len(self.second)

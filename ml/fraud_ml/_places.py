@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-Ints = npt.NDArray[np.int64]
+from fraud_ml._simulated import Ints
 
 MAP_SIZE = 100.0  # the side of the square on which customers and terminals lie
 

@@ -14,13 +14,9 @@ have separate evidence, and each is a hidden Markov model that is filtered exact
   it; and this payment is one of the third that was multiplied by 5: its own amount against the
   customer's distribution says how likely.
 
-An amount above 220 is fraud in every scenario. What is left out, so that the bound is not tight:
-
-- Of the ``n`` payments of a day's three customers in their episodes exactly ``n // 3`` are fraud;
-  here each is, independently, with the expected share.
-- Two and three episodes begin on every day, exactly; here on the mean. An episode found lowers
-  the chance of all others a little.
-- Two overlapping episodes of one customer may multiply by 25; here by 5.
+An amount above 220 is fraud in every scenario. One thing is left out, so that the bound is
+not tight: two and three episodes begin on every day, exactly; here they do in the mean. An episode
+found lowers the chance of all others a little.
 """
 
 from __future__ import annotations
@@ -33,21 +29,19 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from fraud_ml._episodes import Episodes, Evidence, Floats, Ints, Rows, chance_in_episode
-from fraud_ml.simulator import (
-    CUSTOMER_DAYS,
-    CUSTOMER_FACTOR,
-    CUSTOMER_SHARE,
-    CUSTOMERS_A_DAY,
-    LARGE_AMOUNT,
-    TERMINAL_DAYS,
-    TERMINALS_A_DAY,
-    Simulation,
-    SimulatorConfig,
+from fraud_ml._episodes import Episodes, Evidence, Rows, chance_in_episode
+from fraud_ml._simulated import Floats, Ints
+from fraud_ml.scenario import (
+    HANDBOOK_FRAUDS,
+    CompromisedCustomers,
+    CompromisedTerminals,
+    LargeAmounts,
+    Scenario,
 )
+from fraud_ml.simulator import Simulation
 
+_LARGE, _TERMINALS, _CUSTOMERS = LargeAmounts(), CompromisedTerminals(), CompromisedCustomers()
 _NEGATIVE = 0.5 * math.erfc(2 / math.sqrt(2))  # of amounts, redrawn: mean is two deviations
-_IN_DAY = math.erf(2.16 / math.sqrt(2))  # of times of day N(12 h, 20,000 s), kept
 _MAX_LOG = 60.0  # nothing is surer than exp of it
 _PASSES = 3  # of guessing scenarios; a fourth moved no AP by 1e-5
 
@@ -66,7 +60,7 @@ class Knowledge:
 
 
 def oracle_scores(
-    simulation: Simulation, config: SimulatorConfig, knowledge: Knowledge | None = None
+    simulation: Simulation, scenario: Scenario, knowledge: Knowledge | None = None
 ) -> Floats:
     """The probability of fraud of every transaction, from what was known at its time: ``(N,)``.
 
@@ -74,21 +68,46 @@ def oracle_scores(
 
     Args:
         simulation: what :func:`~fraud_ml.simulator.simulate` returned.
-        config: for this.
+        scenario: for this. The oracle knows the handbook's process: its three frauds, nothing that
+            changes with the days, and labels that are right.
         knowledge: all of it unless given.
+
+    Raises:
+        ValueError: the scenario is of another process, of which the oracle would know wrong.
     """
+    _check(scenario)
     knowledge = knowledge or Knowledge()
-    payments = _Payments.read(simulation, config)
+    payments = _Payments.read(simulation, scenario)
     ratio = payments.log_ratio(cents=knowledge.cents)
     if knowledge.scenarios:
-        at_terminal, of_customer = _chances(payments, config, ratio, _told(payments))
+        at_terminal, of_customer = _chances(payments, scenario, ratio, _told(payments))
         return _score(payments, at_terminal, of_customer, ratio)
-    at_terminal = np.full(len(ratio), 1 - (1 - _terminals(config).rate) ** TERMINAL_DAYS)
-    of_customer = np.full(len(ratio), 1 - (1 - _customers(config).rate) ** CUSTOMER_DAYS)
+    at_terminal = np.full(len(ratio), _terminals(scenario).usual_chance)
+    of_customer = np.full(len(ratio), _customers(scenario).usual_chance)
     for _ in range(_PASSES):
         told = _guessed(payments, ratio, at_terminal, of_customer)
-        at_terminal, of_customer = _chances(payments, config, ratio, told)
+        at_terminal, of_customer = _chances(payments, scenario, ratio, told)
     return _score(payments, at_terminal, of_customer, ratio)
+
+
+def _check(scenario: Scenario) -> None:
+    labels = scenario.labels
+    other = [
+        what
+        for what, changed in (
+            ("frauds", scenario.frauds != HANDBOOK_FRAUDS),
+            ("seasons", scenario.seasons != ()),
+            ("bursts", scenario.bursts != ()),
+            ("newcomers", scenario.population.newcomers > 0),
+            ("wrong labels", labels.missed > 0 or labels.false_alarms > 0),
+        )
+        if changed
+    ]
+    if other:
+        raise ValueError(
+            "the oracle knows only the handbook's process; this scenario has other:"
+            f" {', '.join(other)}"
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -101,12 +120,11 @@ class _Payments:
     amount: Floats
     scenario: npt.NDArray[np.int8]
     mean: Floats  # of the customer's amounts
-    share: float  # of the payments of customers in an episode, fraud
 
     @classmethod
-    def read(cls, simulation: Simulation, config: SimulatorConfig) -> _Payments:
+    def read(cls, simulation: Simulation, scenario: Scenario) -> _Payments:
         table = simulation.transactions
-        start = dt.datetime.combine(config.start, dt.time(), tzinfo=dt.UTC)
+        start = dt.datetime.combine(scenario.start, dt.time(), tzinfo=dt.UTC)
         microsecond = table["timestamp"].cast(pa.int64()).to_numpy()
         customer = table["customer_id"].to_numpy()
         return cls(
@@ -116,19 +134,18 @@ class _Payments:
             amount=table["amount"].to_numpy(),
             scenario=simulation.truth["scenario"].to_numpy(),
             mean=simulation.customers["mean_amount"].to_numpy()[customer],
-            share=_fraud_share(simulation.customers["payments_a_day"].to_numpy()),
         )
 
     def log_ratio(self, *, cents: bool) -> Floats:
         """How much likelier the amount is as a multiplied one than as it is, in logarithms."""
-        ratio = _log_density(self.amount / CUSTOMER_FACTOR, self.mean)
+        ratio = _log_density(self.amount / _CUSTOMERS.factor, self.mean)
         ratio -= _log_density(self.amount, self.mean)
         if cents:
             # Five times as many multiplied amounts fall on a multiple of 0.05, and none beside.
-            whole = np.round(self.amount * 100).astype(np.int64) % int(CUSTOMER_FACTOR) == 0
+            whole = np.round(self.amount * 100).astype(np.int64) % int(_CUSTOMERS.factor) == 0
             ratio[~whole] = -np.inf
         else:
-            ratio -= math.log(CUSTOMER_FACTOR)
+            ratio -= math.log(_CUSTOMERS.factor)
         clipped: Floats = np.minimum(ratio, _MAX_LOG)
         return clipped
 
@@ -142,25 +159,13 @@ def _log_density(amount: Floats, mean: Floats) -> Floats:
     return density
 
 
-def _fraud_share(payments_a_day: Floats) -> float:
-    """The share of payments in an episode of scenario 3 that are fraud.
-
-    ``E[n // 3] / E[n]`` for the Poisson number n of payments of the three customers that a day
-    draws: a little less than a third.
-    """
-    expected = CUSTOMERS_A_DAY * CUSTOMER_DAYS * _IN_DAY * max(float(payments_a_day.mean()), 1e-9)
-    n = np.arange(1, int(expected + 12 * math.sqrt(expected) + 20))
-    probability = np.exp(n * math.log(expected) - expected - np.cumsum(np.log(n)))
-    return float(probability @ (n // CUSTOMER_SHARE)) / expected
-
-
 def _told(payments: _Payments) -> tuple[Floats, Floats]:
     """What a label with its scenario says of terminal and customer, as log ratios: (N,) each."""
     honest_at_terminal = payments.scenario <= 1  # 2 would have overwritten it
     terminal = np.select(
         [payments.scenario == 2, honest_at_terminal], [np.inf, -np.inf], default=0.0
     )
-    customer = np.where(payments.scenario == 3, np.inf, np.log1p(-payments.share))
+    customer = np.where(payments.scenario == 3, np.inf, np.log1p(-_CUSTOMERS.share))
     return terminal, customer
 
 
@@ -172,67 +177,75 @@ def _guessed(
     Each is told what the other was thought to be when the payment was made.
     """
     fraud = payments.scenario > 0
-    obvious = payments.amount > LARGE_AMOUNT  # fraud whatever the terminal
-    multiplied = _multiplied(payments, of_customer, ratio)
+    obvious = payments.amount > _LARGE.above  # fraud whatever the terminal
+    multiplied = _multiplied(of_customer, ratio)
     without_terminal = np.where(obvious, 1.0, np.clip(multiplied, 1e-12, 1.0))
     terminal = np.where(fraud, -np.log(without_terminal), -np.inf)
     without_customer = np.where(obvious, 1.0, np.clip(at_terminal, 1e-12, 1.0))
-    as_fraud = np.log1p(payments.share * np.expm1(ratio - np.log(without_customer)))
-    customer = np.where(fraud, as_fraud, np.log1p(-payments.share))
+    as_fraud = np.log1p(_CUSTOMERS.share * np.expm1(ratio - np.log(without_customer)))
+    customer = np.where(fraud, as_fraud, np.log1p(-_CUSTOMERS.share))
     return terminal, customer
 
 
-def _terminals(config: SimulatorConfig) -> Episodes:
-    return Episodes(rate=TERMINALS_A_DAY / config.n_terminals, days=TERMINAL_DAYS)
+def _terminals(scenario: Scenario) -> Episodes:
+    return Episodes(
+        rate=_chance_to_begin(_TERMINALS.a_day, scenario.population.n_terminals),
+        days=_TERMINALS.days,
+    )
 
 
-def _customers(config: SimulatorConfig) -> Episodes:
-    return Episodes(rate=CUSTOMERS_A_DAY / config.n_customers, days=CUSTOMER_DAYS)
+def _customers(scenario: Scenario) -> Episodes:
+    return Episodes(
+        rate=_chance_to_begin(_CUSTOMERS.a_day, scenario.population.n_customers),
+        days=_CUSTOMERS.days,
+    )
+
+
+def _chance_to_begin(a_day: float, n: int) -> float:
+    """That of a day's episodes, each of any of ``n`` alike, one or more are of a given one."""
+    return 1 - math.pow(1 - 1 / n, a_day)
 
 
 def _chances(
-    payments: _Payments, config: SimulatorConfig, ratio: Floats, told: tuple[Floats, Floats]
+    payments: _Payments, scenario: Scenario, ratio: Floats, told: tuple[Floats, Floats]
 ) -> tuple[Floats, Floats]:
     """That the terminal and that the customer is in an episode, before this amount: (N,) each."""
-    by_label = _ceil_seconds(config.label_delay)
+    people = scenario.population
+    by_label = -(-scenario.labels.delay // dt.timedelta(seconds=1))  # rounded up
 
     def rows(key: Ints, n_keys: int) -> Rows:
         return Rows(
             second=payments.second,
             key=key,
             n_keys=n_keys,
-            n_days=config.n_days,
+            n_days=scenario.n_days,
             label_delay=by_label,
         )
 
     terminal, customer = told
-    amounts = np.log1p(payments.share * np.expm1(ratio))
+    amounts = np.log1p(_CUSTOMERS.share * np.expm1(ratio))
     return (
         chance_in_episode(
-            rows(payments.terminal, config.n_terminals),
+            rows(payments.terminal, people.n_terminals),
             Evidence(early=np.zeros(len(ratio)), labelled=terminal),
-            _terminals(config),
+            _terminals(scenario),
         ),
         chance_in_episode(
-            rows(payments.customer, config.n_customers),
+            rows(payments.customer, people.n_customers),
             Evidence(early=amounts, labelled=customer),
-            _customers(config),
+            _customers(scenario),
         ),
     )
 
 
-def _multiplied(payments: _Payments, of_customer: Floats, ratio: Floats) -> Floats:
+def _multiplied(of_customer: Floats, ratio: Floats) -> Floats:
     """Probability that the payment is of scenario 3, with its own amount: (N,)."""
-    fraud = of_customer * payments.share * np.exp(ratio)
-    chance: Floats = fraud / (fraud + 1 - of_customer * payments.share)
+    fraud = of_customer * _CUSTOMERS.share * np.exp(ratio)
+    chance: Floats = fraud / (fraud + 1 - of_customer * _CUSTOMERS.share)
     return chance
 
 
 def _score(payments: _Payments, at_terminal: Floats, of_customer: Floats, ratio: Floats) -> Floats:
-    honest = (1 - at_terminal) * (1 - _multiplied(payments, of_customer, ratio))
-    score: Floats = np.where(payments.amount > LARGE_AMOUNT, 1.0, 1 - honest)
+    honest = (1 - at_terminal) * (1 - _multiplied(of_customer, ratio))
+    score: Floats = np.where(payments.amount > _LARGE.above, 1.0, 1 - honest)
     return score
-
-
-def _ceil_seconds(delay: dt.timedelta) -> int:
-    return -(-delay // dt.timedelta(seconds=1))

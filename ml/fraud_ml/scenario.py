@@ -99,6 +99,11 @@ class Labelling:
     def __post_init__(self) -> None:
         _check(self)
 
+    @property
+    def delay(self) -> dt.timedelta:
+        """From a transaction to its label, to the microsecond."""
+        return dt.timedelta(days=self.delay_days)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Season:

@@ -9,52 +9,40 @@ says anything about a real shop.
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from fraud_ml._shop_goods import (
+    CATEGORY_NAMES,
+    CATEGORY_SHARE,
+    COUNTRIES,
+    COUNTRY_SHARE,
+    GIFT_CARDS,
+    GIFT_VALUES,
+    MAIL_SHARE,
+    N_MAIL_DOMAINS,
+    STOLEN_GOODS,
+    amounts_of,
+    category_of,
+    drawn,
+    sold,
+)
+from fraud_ml._simulated import (
+    SECONDS_A_DAY,
+    Floats,
+    Ints,
+    first_rows,
+    joined_in_time,
+    label_table,
+    times_since,
+)
 from fraud_ml.feature_spec import DEFAULT_LABEL_DELAY
-from fraud_ml.transactions import label_schema, transaction_schema
+from fraud_ml.transactions import transaction_schema
 
-Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
-
-_DAY = 86_400
 _HOUR = 3_600
-
-# Category: share of honest orders, price against an account's usual, share of the days that have
-# passed when the shop begins to sell it.
-_CATEGORIES = {
-    "groceries": (0.20, 0.7, 0.0),
-    "fashion": (0.17, 1.0, 0.0),
-    "books": (0.13, 0.4, 0.0),
-    "electronics": (0.12, 3.0, 0.0),
-    "beauty": (0.09, 0.6, 0.0),
-    "toys": (0.07, 0.6, 0.0),
-    "sports": (0.06, 1.2, 0.0),
-    "pets": (0.05, 0.6, 0.0),
-    "gift_cards": (0.04, 1.0, 0.0),
-    "travel": (0.03, 6.0, 0.0),
-    "antiques": (0.001, 8.0, 0.0),  # rare
-    "vaping": (0.02, 0.5, 0.4),  # new
-    "collectibles": (0.019, 2.0, 0.75),  # newer than what a model was trained on
-}
-_NAMES = tuple(_CATEGORIES)
-_SHARE, _PRICE, _BEGIN = (np.array(column) for column in zip(*_CATEGORIES.values(), strict=True))
-_GIFT_CARDS = _NAMES.index("gift_cards")
-_STOLEN_GOODS = np.array([_NAMES.index(name) for name in ("electronics", "gift_cards", "fashion")])
-_GIFT_VALUES = np.array([25.0, 50.0, 100.0, 200.0])
-
-# fmt: off
-_COUNTRIES = ("DE", "FR", "GB", "ES", "IT", "NL", "PL", "BE", "AT", "CH", "SE", "CZ", "PT", "DK",
-              "IE", "RO", "GR", "FI", "HU", "US", "CA", "AU", "BR", "ZA", "SG")
-# fmt: on
-_COUNTRY_SHARE = 1 / np.arange(1, len(_COUNTRIES) + 1) ** 1.3
-_N_MAIL_DOMAINS = 250
-_MAIL_SHARE = 1 / np.arange(1, _N_MAIL_DOMAINS + 1) ** 1.5
 
 TAKEOVER, RING, GIFT_CARD_ABUSE = 1, 2, 3
 
@@ -162,7 +150,7 @@ def simulate_shop(config: ShopConfig) -> ShopSimulation:
     rng = np.random.default_rng(config.seed)
     numbers = _Numbers(config.n_accounts)
     accounts = _accounts(rng, config)
-    orders = _joined(
+    orders = joined_in_time(
         [
             _honest(rng, config, accounts),
             _guests(rng, config, numbers),
@@ -171,11 +159,10 @@ def simulate_shop(config: ShopConfig) -> ShopSimulation:
             _gift_card_abuses(rng, config, numbers),
         ]
     )
-    during = np.flatnonzero(orders.second < config.n_days * _DAY)
-    if len(during) == 0:
+    during = int(np.searchsorted(orders.second, config.n_days * SECONDS_A_DAY))
+    if during == 0:
         raise ValueError(f"no order came out; more accounts or days than {config}")
-    in_time = during[np.argsort(orders.second[during], kind="stable")]
-    return _tables(rng, config, _taken(orders, in_time))
+    return _tables(rng, config, first_rows(orders, during))
 
 
 class _Numbers:
@@ -197,34 +184,37 @@ class _Numbers:
 def _accounts(rng: np.random.Generator, config: ShopConfig) -> _Accounts:
     n, days = config.n_accounts, config.n_days
     is_new = rng.random(n) < 0.4  # opened while we look
-    created = np.where(is_new, rng.uniform(0, days, n), -rng.exponential(400, n)) * _DAY
+    created = np.where(is_new, rng.uniform(0, days, n), -rng.exponential(400, n)) * SECONDS_A_DAY
     each = np.arange(n)
     return _Accounts(
         created=created,
         orders_a_day=rng.gamma(1.0, 0.15, n),
         usual_amount=rng.lognormal(3.6, 0.5, n),
-        country=_drawn(rng, _COUNTRY_SHARE, n),
-        email=_drawn(rng, _MAIL_SHARE, n),
-        favourite=_drawn(rng, _SHARE, n),
+        country=drawn(rng, COUNTRY_SHARE, n),
+        email=drawn(rng, MAIL_SHARE, n),
+        favourite=drawn(rng, CATEGORY_SHARE, n),
         owner=np.where(rng.random(n) < 0.1, np.maximum(each - 1, 0), each),
-        device_life=rng.uniform(60, 600, n) * _DAY,
+        device_life=rng.uniform(60, 600, n) * SECONDS_A_DAY,
     )
 
 
 def _honest(rng: np.random.Generator, config: ShopConfig, accounts: _Accounts) -> _Orders:
     first = np.maximum(accounts.created, 0)
-    days = config.n_days - first / _DAY
+    first_day = first / SECONDS_A_DAY
+    days = config.n_days - first_day
     account = np.repeat(np.arange(len(days)), rng.poisson(accounts.orders_a_day * days))
-    day = (first[account] / _DAY + rng.random(len(account)) * days[account]).astype(np.int64)
+    day = (first_day[account] + rng.random(len(account)) * days[account]).astype(np.int64)
     time_of_day = np.clip(rng.normal(15.5, 4.5, len(account)), 0, 23.9) * _HOUR
-    second = np.maximum(day * _DAY + time_of_day, first[account] + rng.exponential(_DAY))
-    category = _category(rng, config, accounts.favourite[account], second)
+    earliest = first[account] + rng.exponential(SECONDS_A_DAY)
+    second = np.maximum(day * SECONDS_A_DAY + time_of_day, earliest)
+    category = category_of(rng, config.n_days, accounts.favourite[account], second)
 
     new = np.flatnonzero(accounts.created > 0)  # opened for the sake of a first order
     account = np.concatenate([account, new])
     second = np.concatenate([second, accounts.created[new] + rng.exponential(6 * _HOUR, len(new))])
-    gift = np.where(rng.random(len(new)) < 0.12, _GIFT_CARDS, accounts.favourite[new])
-    category = np.concatenate([category, _sold(config, gift, second[len(second) - len(new) :])])
+    gift = np.where(rng.random(len(new)) < 0.12, GIFT_CARDS, accounts.favourite[new])
+    gift = sold(config.n_days, gift, second[len(second) - len(new) :])
+    category = np.concatenate([category, gift])
 
     basket = 1 + rng.poisson(1.2, len(account))
     amount = accounts.usual_amount[account] * np.sqrt(basket / 2)
@@ -235,10 +225,10 @@ def _honest(rng: np.random.Generator, config: ShopConfig, accounts: _Accounts) -
         account=account,
         created=accounts.created[account],
         device=_sometimes_missing(rng, device, 0.06),
-        amount=_amounts(rng, amount, category),
+        amount=amounts_of(rng, amount, category),
         category=category,
         country=np.where(
-            abroad, _drawn(rng, _COUNTRY_SHARE, len(account)), accounts.country[account]
+            abroad, drawn(rng, COUNTRY_SHARE, len(account)), accounts.country[account]
         ),
         email=accounts.email[account],
         basket=basket,
@@ -249,17 +239,17 @@ def _honest(rng: np.random.Generator, config: ShopConfig, accounts: _Accounts) -
 def _guests(rng: np.random.Generator, config: ShopConfig, numbers: _Numbers) -> _Orders:
     n = rng.poisson(0.015 * config.n_accounts * config.n_days)
     time_of_day = np.clip(rng.normal(15.5, 4.5, n), 0, 23.9) * _HOUR
-    second = rng.integers(0, config.n_days, n) * _DAY + time_of_day.astype(np.int64)
-    category = _category(rng, config, _drawn(rng, _SHARE, n), second)
+    second = rng.integers(0, config.n_days, n) * SECONDS_A_DAY + time_of_day.astype(np.int64)
+    category = category_of(rng, config.n_days, drawn(rng, CATEGORY_SHARE, n), second)
     return _Orders(
         second=second,
         account=numbers.accounts(n),
         created=np.full(n, np.nan),
         device=_sometimes_missing(rng, numbers.devices(n), 0.25),
-        amount=_amounts(rng, rng.lognormal(3.6, 0.5, n), category),
+        amount=amounts_of(rng, rng.lognormal(3.6, 0.5, n), category),
         category=category,
-        country=_drawn(rng, _COUNTRY_SHARE, n),
-        email=_drawn(rng, _MAIL_SHARE, n),
+        country=drawn(rng, COUNTRY_SHARE, n),
+        email=drawn(rng, MAIL_SHARE, n),
         basket=1 + rng.poisson(1.2, n),
         scenario=np.zeros(n, dtype=np.int64),
     )
@@ -271,17 +261,17 @@ def _takeovers(
     n = rng.poisson(config.takeovers_a_day * config.n_days)
     thieves = max(n // 3, 1)
     thief = rng.integers(0, thieves, n)
-    begin = (rng.uniform(0, config.n_days, thieves)[thief] + rng.uniform(0, 10, n)) * _DAY
+    begin = (rng.uniform(0, config.n_days, thieves)[thief] + rng.uniform(0, 10, n)) * SECONDS_A_DAY
     victim = rng.integers(0, config.n_accounts, n)
-    worth_it = accounts.created[victim] < begin - 30 * _DAY
+    worth_it = accounts.created[victim] < begin - 30 * SECONDS_A_DAY
     thief, begin, victim = thief[worth_it], begin[worth_it], victim[worth_it]
 
     which = np.repeat(np.arange(len(victim)), 1 + rng.poisson(2, len(victim)))
     thief, account = thief[which], victim[which]
-    second = begin[which] + rng.uniform(0, 2 * _DAY, len(which))
-    goods = rng.choice(_STOLEN_GOODS, len(which))
-    category = np.where(rng.random(len(which)) < 0.7, goods, _drawn(rng, _SHARE, len(which)))
-    category = _sold(config, category, second)
+    second = begin[which] + rng.uniform(0, 2 * SECONDS_A_DAY, len(which))
+    goods = rng.choice(STOLEN_GOODS, len(which))
+    category = np.where(rng.random(len(which)) < 0.7, goods, drawn(rng, CATEGORY_SHARE, len(which)))
+    category = sold(config.n_days, category, second)
     amount = accounts.usual_amount[account] * rng.uniform(1.5, 4, len(which))
     device = numbers.devices(thieves)[thief]
     return _Orders(
@@ -289,9 +279,9 @@ def _takeovers(
         account=account,
         created=accounts.created[account],
         device=_sometimes_missing(rng, device, 0.1),
-        amount=_amounts(rng, amount, category),
+        amount=amounts_of(rng, amount, category),
         category=category,
-        country=rng.integers(0, len(_COUNTRIES), thieves)[thief],  # all alike
+        country=rng.integers(0, len(COUNTRIES), thieves)[thief],  # all alike
         email=accounts.email[account],
         basket=1 + rng.poisson(0.6, len(which)),
         scenario=np.full(len(which), TAKEOVER),
@@ -302,22 +292,22 @@ def _rings(rng: np.random.Generator, config: ShopConfig, numbers: _Numbers) -> _
     n_rings = rng.poisson(config.rings_a_day * config.n_days)
     ring = np.repeat(np.arange(n_rings), rng.integers(6, 21, n_rings))  # of each account
     n = len(ring)
-    created = (rng.uniform(0, config.n_days, n_rings)[ring] + rng.uniform(0, 5, n)) * _DAY
+    created = (rng.uniform(0, config.n_days, n_rings)[ring] + rng.uniform(0, 5, n)) * SECONDS_A_DAY
     throwaway = rng.random(n_rings) < 0.6
-    email = np.where(throwaway[ring], _N_MAIL_DOMAINS + ring, _drawn(rng, _MAIL_SHARE, n))
+    email = np.where(throwaway[ring], N_MAIL_DOMAINS + ring, drawn(rng, MAIL_SHARE, n))
     is_guest = rng.random(n) < 0.25
 
     which = np.repeat(np.arange(n), 1 + rng.poisson(0.5, n))  # of each order, its account
     second = created[which] + rng.exponential(3 * _HOUR, len(which))
-    category = _category(rng, config, rng.choice(_STOLEN_GOODS, n)[which], second)
+    category = category_of(rng, config.n_days, rng.choice(STOLEN_GOODS, n)[which], second)
     return _Orders(
         second=second.astype(np.int64),
         account=numbers.accounts(n)[which],
         created=np.where(is_guest, np.nan, created)[which],
         device=_sometimes_missing(rng, numbers.devices(n_rings)[ring][which], 0.05),
-        amount=_amounts(rng, rng.lognormal(3.8, 0.5, len(which)), category),
+        amount=amounts_of(rng, rng.lognormal(3.8, 0.5, len(which)), category),
         category=category,
-        country=_drawn(rng, _COUNTRY_SHARE, n)[which],
+        country=drawn(rng, COUNTRY_SHARE, n)[which],
         email=email[which],
         basket=1 + rng.poisson(1.0, len(which)),
         scenario=np.full(len(which), RING),
@@ -326,7 +316,7 @@ def _rings(rng: np.random.Generator, config: ShopConfig, numbers: _Numbers) -> _
 
 def _gift_card_abuses(rng: np.random.Generator, config: ShopConfig, numbers: _Numbers) -> _Orders:
     n = rng.poisson(config.abuses_a_day * config.n_days)
-    created = rng.uniform(0, config.n_days * _DAY, n)
+    created = rng.uniform(0, config.n_days * SECONDS_A_DAY, n)
     which = np.repeat(np.arange(n), 1 + rng.poisson(0.5, n))
     second = created[which] + rng.exponential(2 * _HOUR, len(which))
     return _Orders(
@@ -334,36 +324,13 @@ def _gift_card_abuses(rng: np.random.Generator, config: ShopConfig, numbers: _Nu
         account=numbers.accounts(n)[which],
         created=created[which],
         device=_sometimes_missing(rng, numbers.devices(n)[which], 0.2),
-        amount=rng.choice(_GIFT_VALUES[1:], len(which)),
-        category=np.full(len(which), _GIFT_CARDS),
-        country=_drawn(rng, _COUNTRY_SHARE, n)[which],
-        email=_drawn(rng, _MAIL_SHARE, n)[which],
+        amount=rng.choice(GIFT_VALUES[1:], len(which)),
+        category=np.full(len(which), GIFT_CARDS),
+        country=drawn(rng, COUNTRY_SHARE, n)[which],
+        email=drawn(rng, MAIL_SHARE, n)[which],
         basket=1 + rng.poisson(0.3, len(which)),
         scenario=np.full(len(which), GIFT_CARD_ABUSE),
     )
-
-
-def _drawn(rng: np.random.Generator, share: Floats, n: int) -> Ints:
-    return rng.choice(len(share), n, p=share / share.sum())
-
-
-def _category(
-    rng: np.random.Generator, config: ShopConfig, likely: Ints, second: Ints | Floats
-) -> Ints:
-    """More often than not the ``likely`` category of each order: shape ``(N,)``."""
-    other = _drawn(rng, _SHARE, len(likely))
-    return _sold(config, np.where(rng.random(len(likely)) < 0.6, likely, other), second)
-
-
-def _sold(config: ShopConfig, category: Ints, second: Ints | Floats) -> Ints:
-    """``category``, or groceries where the shop does not sell it yet."""
-    return np.where(second < _BEGIN[category] * config.n_days * _DAY, 0, category)
-
-
-def _amounts(rng: np.random.Generator, usual: Floats, category: Ints) -> Floats:
-    amount = usual * _PRICE[category] * rng.lognormal(0, 0.5, len(usual))
-    gift = rng.choice(_GIFT_VALUES, len(usual), p=[0.4, 0.35, 0.2, 0.05])
-    return np.where(category == _GIFT_CARDS, gift, np.round(amount, 2))
 
 
 def _own_device(
@@ -372,7 +339,7 @@ def _own_device(
     """One of an account's up to three devices, each replaced after its life: shape ``(N,)``."""
     owner = accounts.owner[account]
     slot = np.minimum(rng.geometric(0.75, len(account)) - 1, owner % 3)
-    age = second + 500 * _DAY + slot * 100 * _DAY
+    age = second + 500 * SECONDS_A_DAY + slot * 100 * SECONDS_A_DAY
     replaced: Ints = (age / accounts.device_life[owner]).astype(np.int64)
     return (owner * 3 + slot) * 1_000 + replaced
 
@@ -381,27 +348,18 @@ def _sometimes_missing(rng: np.random.Generator, values: Ints, share: float) -> 
     return np.where(rng.random(len(values)) < share, -1, values)
 
 
-def _joined(parts: list[_Orders]) -> _Orders:
-    names = [field.name for field in fields(_Orders)]
-    return _Orders(**{n: np.concatenate([getattr(part, n) for part in parts]) for n in names})
-
-
-def _taken(orders: _Orders, rows: Ints) -> _Orders:
-    return _Orders(**{f.name: getattr(orders, f.name)[rows] for f in fields(_Orders)})
-
-
 def _tables(rng: np.random.Generator, config: ShopConfig, orders: _Orders) -> ShopSimulation:
     ids = np.arange(len(orders.second))
-    time = np.datetime64(config.start, "us") + orders.second.astype("timedelta64[s]")
-    age = (orders.second - orders.created) / _DAY
+    time = times_since(config.start, orders.second)
+    age = (orders.second - orders.created) / SECONDS_A_DAY
     text, int64 = pa.string(), pa.int64()
     domains = [f"mail{number}.example" for number in range(orders.email.max(initial=0) + 1)]
     columns = {
         "transaction_id": ids,
         "timestamp": time,
         "customer_id": _texts(rng, "a", orders.account),
-        "merchant_category": _named(_NAMES, orders.category),
-        "country": _named(_COUNTRIES, _sometimes_missing(rng, orders.country, 0.01)),
+        "merchant_category": _named(CATEGORY_NAMES, orders.category),
+        "country": _named(COUNTRIES, _sometimes_missing(rng, orders.country, 0.01)),
         "device_id": _texts(rng, "d", orders.device),
         "email_domain": _named(domains, orders.email),
         "account_age_days": pa.array(np.round(age, 3), from_pandas=True),
@@ -411,12 +369,9 @@ def _tables(rng: np.random.Generator, config: ShopConfig, orders: _Orders) -> Sh
     types = {name: text for name in columns if name not in ("timestamp", "amount")}
     types |= {"transaction_id": int64, "account_age_days": pa.float64()}
     types["basket_size"] = pa.float64()
-    labelled_at = time + np.timedelta64(config.label_delay)
     return ShopSimulation(
         transactions=pa.table(columns, schema=transaction_schema(**types)),
-        labels=pa.table(
-            [ids, orders.scenario > 0, labelled_at], schema=label_schema(transaction_id=int64)
-        ),
+        labels=label_table(ids, orders.scenario > 0, time, config.label_delay),
         truth=pa.table({"transaction_id": ids, "scenario": orders.scenario.astype(np.int8)}),
     )
 

@@ -1,204 +1,250 @@
-"""A simulator of card payments with three kinds of fraud, after the Fraud Detection Handbook.
+"""Simulates card payments and frauds as a :class:`~fraud_ml.scenario.Scenario` says, day by day.
 
-The process is that of Le Borgne, Siblini, Lebichot, Bontempi: "Reproducible Machine Learning for
-Credit Card Fraud Detection - Practical Handbook" (2022), section 3.2; the code is new and works
-on whole arrays. Places and times are made up, so a customer or a terminal is only a number.
+The default scenario is the process of Le Borgne, Siblini, Lebichot, Bontempi: "Reproducible Machine
+Learning for Credit Card Fraud Detection - Practical Handbook" (2022), section 3.2; the code is new
+and works on whole arrays. Places and times are made up, so a customer or a terminal is only a
+number. Three things are simpler than there, because no day is known ahead: each payment of a
+compromised customer is fraud independently, where the handbook takes exactly a third of those of
+the episode; of two episodes of a customer only the later multiplies; and episodes begin on the last
+day too.
+
+Every day draws from seeds of its own, one for the payments and one for each fraud. So a scenario
+with one more fraud, or with another policy, has the same honest payments.
 """
 
 from __future__ import annotations
 
-import datetime as dt
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from fraud_ml._fraudsters import Fraudsters, World, fraudsters
+from fraud_ml._payments import HONEST, NOBODY, Payments, amounts, times_of_day
 from fraud_ml._places import Reach
-from fraud_ml.feature_spec import DEFAULT_LABEL_DELAY
-from fraud_ml.transactions import label_schema, transaction_schema
+from fraud_ml._simulated import SECONDS_A_DAY, Bools, Ints, label_table, times_since
+from fraud_ml.policy import Decision, Decisions
+from fraud_ml.scenario import Population, Scenario
+from fraud_ml.transactions import transaction_schema
 
-Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
+Decide = Callable[[pa.Table], Decisions]
+"""Takes a day's transactions, in time order; returns a :class:`~fraud_ml.policy.Decision` each."""
 
-_SECONDS_A_DAY = 86_400
-LARGE_AMOUNT = 220.0  # scenario 1: any payment above it
-TERMINALS_A_DAY = 2  # scenario 2: terminals newly compromised each day
-TERMINAL_DAYS = 28
-CUSTOMERS_A_DAY = 3  # scenario 3: customers newly compromised each day
-CUSTOMER_DAYS = 14
-CUSTOMER_SHARE = 3  # one in three of the payments of a day's three, together, is fraud
-CUSTOMER_FACTOR = 5.0  # and so many times as large
+_PEOPLE, _PAYMENTS, _LABELS, _FRAUDS, _ANSWERS = range(5)  # what a seed is for
+
+TRUTH_SCHEMA = pa.schema(
+    [
+        pa.field("transaction_id", pa.int64(), nullable=False),
+        pa.field("scenario", pa.int8(), nullable=False),
+        pa.field("fraud", pa.dictionary(pa.int8(), pa.string()), nullable=False),
+        pa.field("episode", pa.int64()),
+    ]
+)
+"""``scenario``: 0 honest, or the number of the fraud in the scenario; ``fraud``: its name, or
+``honest``; ``episode``: which of it, null where there is none."""
+
+EPISODE_SCHEMA = pa.schema(
+    [
+        pa.field("fraud", pa.string(), nullable=False),
+        pa.field("episode", pa.int64(), nullable=False),
+        pa.field("first_day", pa.date32(), nullable=False),
+        pa.field("end_day", pa.date32(), nullable=False),
+        pa.field("factor", pa.float64(), nullable=False),
+        pa.field("customers", pa.list_(pa.int64()), nullable=False),
+        pa.field("terminals", pa.list_(pa.int64()), nullable=False),
+    ]
+)
+"""An episode as it began, from ``first_day`` until before ``end_day``; once more each time that its
+fraudster changed something, from that day on."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SimulatorConfig:
-    """How much to simulate. The defaults are those of the handbook's published data set."""
+@dataclass(frozen=True, slots=True)
+class Day:
+    """One simulated day: three tables, row by row about the same transactions, in time order."""
 
-    n_customers: int = 5_000  # about 9,600 transactions a day
-    n_terminals: int = 10_000  # about 78 in reach of a customer, one transaction a day each
-    n_days: int = 183  # six months: 30-day windows, four folds to tune on, four to test on
-    start: dt.date = dt.date(2018, 4, 1)  # so that published folds have the same dates here
-    radius: float = 5.0  # how far a customer goes, on a map of 100 x 100
-    label_delay: dt.timedelta = DEFAULT_LABEL_DELAY  # the investigators' week
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for name, least in (
-            ("n_customers", CUSTOMERS_A_DAY),
-            ("n_terminals", TERMINALS_A_DAY),
-            ("n_days", 1),
-            ("seed", 0),
-        ):
-            value = getattr(self, name)
-            if value < least:
-                raise ValueError(f"{name} must be at least {least}, got {value}")
-        if not 0 < self.radius < float("inf"):
-            raise ValueError(f"radius must be positive and finite, got {self.radius}")
-        if self.label_delay < dt.timedelta(0):
-            raise ValueError(f"label_delay must not be negative, got {self.label_delay}")
+    transactions: pa.Table
+    """As from :func:`~fraud_ml.transactions.normalise_transactions`; ids 0, 1, ... over days."""
+    labels: pa.Table
+    """``transaction_id``, ``is_fraud``, ``labelled_at``: what investigators say, right or wrong."""
+    truth: pa.Table
+    """With :data:`TRUTH_SCHEMA`. No feature."""
 
 
 @dataclass(frozen=True, slots=True)
 class Simulation:
-    """What :func:`simulate` returns: three tables of transactions, and one of the customers.
-
-    The three are row by row about the same transactions.
-    """
+    """What :func:`simulate` returns: all days, each a chunk of three tables, and the customers."""
 
     transactions: pa.Table
-    """As from :func:`~fraud_ml.transactions.normalise_transactions`; ids 0, 1, ... in time."""
+    """As those of a :class:`Day`."""
     labels: pa.Table
-    """``transaction_id``, ``is_fraud``, ``labelled_at``: ``label_delay`` after the transaction."""
     truth: pa.Table
-    """``transaction_id``, ``scenario``: 0 none, 1 amount, 2 terminal, 3 customer. No feature."""
     customers: pa.Table
-    """``customer_id``, ``mean_amount`` in currency, ``payments_a_day``: what amounts and numbers
-    were drawn with, before any fraud. Hidden like the truth: for an oracle, no feature."""
+    """As those of a :class:`SimulatedWorld`."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Payments:
-    """Columns of the transactions in time order: shape ``(N,)`` each."""
-
-    second: Ints  # since the start
-    customer: Ints
-    terminal: Ints
-    amount: Floats
-
-    @property
-    def day(self) -> Ints:
-        return self.second // _SECONDS_A_DAY
-
-
-def simulate(config: SimulatorConfig) -> Simulation:
-    """Transactions, labels and truth; the same ``config`` gives the same bytes.
-
-    Of the scenarios, a later one overwrites an earlier one: a compromised customer's payment at a
-    compromised terminal is of scenario 3.
+@dataclass
+class SimulatedWorld:
+    """The people and terminals of a scenario, on which its days are simulated, once.
 
     Raises:
-        ValueError: the configuration gives no transaction, as with terminals out of all reach.
+        ValueError: no customer has a terminal in reach.
     """
-    rng = np.random.default_rng(config.seed)
-    payments, customers = _payments(rng, config)
-    if len(payments.second) == 0:
-        raise ValueError(f"no transaction came out; more customers, days or radius than {config}")
-    scenario = np.zeros(len(payments.second), dtype=np.int8)
-    scenario[payments.amount > LARGE_AMOUNT] = 1
-    scenario[_at_compromised_terminal(rng, config, payments)] = 2
-    amount = payments.amount.copy()
-    for rows in _of_compromised_customers(rng, config, payments):
-        amount[rows] *= CUSTOMER_FACTOR
-        scenario[rows] = 3
-    return _tables(config, payments, np.round(amount, 2), scenario, customers)
+
+    scenario: Scenario
+    customers: pa.Table = field(init=False)
+    """``customer_id``, ``mean_amount`` in currency, ``payments_a_day``, ``first_day`` (the date
+    from which a newcomer pays). Hidden like the truth: for an oracle, no feature."""
+
+    def __post_init__(self) -> None:
+        people, rng = self.scenario.population, self._rng(_PEOPLE)
+        self._mean = rng.uniform(
+            people.mean_amount_least, people.mean_amount_most, people.n_customers
+        )
+        self._rate = rng.uniform(0, people.payments_a_day_most, people.n_customers)
+        self._arrival = _arrivals(rng, people, self.scenario.n_days)
+        self._reach = Reach.draw(
+            rng,
+            n_customers=people.n_customers,
+            n_terminals=people.n_terminals,
+            radius=people.radius,
+        )
+        self._rate[self._reach.count == 0] = 0
+        if not self._rate.any():
+            raise ValueError(
+                f"no customer has a terminal in reach; more of them, or radius: {people}"
+            )
+        self.customers = pa.table(
+            {
+                "customer_id": np.arange(people.n_customers),
+                "mean_amount": self._mean,
+                "payments_a_day": self._rate,
+                "first_day": np.datetime64(self.scenario.start, "D") + self._arrival,
+            }
+        )
+        world = World(n_terminals=people.n_terminals, mean_amount=self._mean, arrival=self._arrival)
+        self._fraudsters: list[Fraudsters] = [
+            fraudsters(fraud, number, world)
+            for number, fraud in enumerate(self.scenario.frauds, start=1)
+        ]
+
+    def days(self, decide: Decide | None = None) -> Iterator[Day]:
+        """Each day after the other; the same scenario and decisions, the same bytes.
+
+        Args:
+            decide: a policy, called with each day's transactions after that day. Fraudsters whose
+                payments it declines answer from the next day on as their adversary says; the
+                payments stay in the tables. Without one nothing is declined.
+
+        Raises:
+            ValueError: ``decide`` does not return one decision a transaction.
+        """
+        n_rows = 0
+        for day in range(self.scenario.n_days):
+            payments = self._payments(day)
+            for number, who in enumerate(self._fraudsters):
+                times = self.scenario.frauds_on(day)
+                payments = who.act(self._rng(_FRAUDS, number, day), day, times, payments)
+            tables = self._tables(day, payments, n_rows)
+            n_rows += len(payments)
+            yield tables
+            if decide is not None:
+                self._learn(day, payments, decide(tables.transactions))
+
+    def episodes(self) -> pa.Table:
+        """The episodes of the days that were simulated so far, with :data:`EPISODE_SCHEMA`."""
+        start = np.datetime64(self.scenario.start, "D")
+        rows = [
+            {
+                "fraud": fraud.name,
+                "episode": it.number,
+                "first_day": (start + it.first_day).item(),
+                "end_day": (start + it.end_day).item(),
+                "factor": it.factor,
+                "customers": it.customers.tolist(),
+                "terminals": it.terminals.tolist(),
+            }
+            for fraud, who in zip(self.scenario.frauds, self._fraudsters, strict=True)
+            for it in who.started
+        ]
+        return pa.Table.from_pylist(rows, schema=EPISODE_SCHEMA)
+
+    def _rng(self, *purpose: int) -> np.random.Generator:
+        return np.random.default_rng(np.random.SeedSequence(self.scenario.seed, spawn_key=purpose))
+
+    def _payments(self, day: int) -> Payments:
+        """All payments of the day before any fraud."""
+        rng = self._rng(_PAYMENTS, day)
+        rate = self._rate * float(self.scenario.payments_on(day))
+        number = np.where(self._arrival <= day, rng.poisson(rate), 0)
+        customer = np.repeat(np.arange(len(number)), number)
+        second = times_of_day(rng, len(customer))
+        kept = (second > 0) & (second < SECONDS_A_DAY)
+        customer, second = customer[kept], second[kept]
+        amount = amounts(rng, self._mean[customer])
+        return Payments.honest(second, customer, self._reach.draw_terminals(rng, customer), amount)
+
+    def _learn(self, day: int, payments: Payments, decisions: Decisions) -> None:
+        if np.shape(decisions) != (len(payments),):
+            raise ValueError(
+                f"decide must return one decision a transaction, {len(payments)} on day {day}, got"
+                f" shape {np.shape(decisions)}"
+            )
+        declined = (decisions == Decision.DECLINE) & (payments.episode != NOBODY)
+        for number, who in enumerate(self._fraudsters):
+            of_it = payments.episode[declined & (payments.scenario == number + 1)]
+            who.learn(self._rng(_ANSWERS, number, day), day, of_it)
+
+    def _tables(self, day: int, payments: Payments, first_id: int) -> Day:
+        ids = np.arange(first_id, first_id + len(payments))
+        time = times_since(self.scenario.start, day * SECONDS_A_DAY + payments.second)
+        int64 = pa.int64()
+        fraud = pa.DictionaryArray.from_arrays(payments.scenario, list(self.scenario.names))
+        episode = pa.array(payments.episode, mask=payments.episode == NOBODY)
+        return Day(
+            transactions=pa.table(
+                [ids, time, payments.customer, payments.terminal, payments.amount],
+                schema=transaction_schema(
+                    transaction_id=int64, customer_id=int64, terminal_id=int64
+                ),
+            ),
+            labels=label_table(
+                ids, self._labelled_fraud(day, payments), time, self.scenario.labels.delay
+            ),
+            truth=pa.table([ids, payments.scenario, fraud, episode], schema=TRUTH_SCHEMA),
+        )
+
+    def _labelled_fraud(self, day: int, payments: Payments) -> Bools:
+        """What investigators say: shape ``(N,)``."""
+        labels, rng = self.scenario.labels, self._rng(_LABELS, day)
+        is_fraud = payments.scenario != HONEST
+        labelled: Bools = is_fraud & (rng.random(len(is_fraud)) >= labels.missed)
+        wrong = rng.poisson(labels.false_alarms * is_fraud.sum())
+        if wrong:
+            labelled[rng.permutation(np.flatnonzero(~is_fraud))[:wrong]] = True
+        return labelled
 
 
-def _payments(rng: np.random.Generator, config: SimulatorConfig) -> tuple[_Payments, pa.Table]:
-    """All payments before any fraud, and the customers that make them."""
-    mean_amount = rng.uniform(5, 100, config.n_customers)
-    payments_a_day = rng.uniform(0, 4, config.n_customers)
-    reach = Reach.draw(
-        rng,
-        n_customers=config.n_customers,
-        n_terminals=config.n_terminals,
-        radius=config.radius,
-    )
-    payments_a_day[reach.count == 0] = 0
+def simulate(scenario: Scenario, decide: Decide | None = None) -> Simulation:
+    """All days of a scenario in memory; :class:`SimulatedWorld` gives one after the other.
 
-    number = rng.poisson(payments_a_day[:, None], (config.n_customers, config.n_days)).ravel()
-    customer = np.repeat(np.arange(config.n_customers), config.n_days).repeat(number)
-    day = np.tile(np.arange(config.n_days), config.n_customers).repeat(number)
-    time_of_day = rng.normal(_SECONDS_A_DAY / 2, 20_000, len(day)).astype(np.int64)
-    kept = (time_of_day > 0) & (time_of_day < _SECONDS_A_DAY)
-    customer, second = customer[kept], (day * _SECONDS_A_DAY + time_of_day)[kept]
+    The same ``scenario`` and decisions give the same bytes.
 
-    mean = mean_amount[customer]
-    amount = rng.normal(mean, mean / 2)
-    negative = amount < 0
-    amount[negative] = rng.uniform(0, 2 * mean[negative])
-    terminal = reach.draw_terminals(rng, customer)
-
-    order = np.argsort(second, kind="stable")
-    customers = pa.table(
-        {
-            "customer_id": np.arange(config.n_customers),
-            "mean_amount": mean_amount,
-            "payments_a_day": payments_a_day,
-        }
-    )
-    payments = _Payments(
-        second[order], customer[order], terminal[order], np.round(amount, 2)[order]
-    )
-    return payments, customers
-
-
-def _at_compromised_terminal(
-    rng: np.random.Generator, config: SimulatorConfig, payments: _Payments
-) -> npt.NDArray[np.bool_]:
-    """Which payments are of scenario 2: shape ``(N,)``."""
-    compromised = np.zeros((config.n_terminals, config.n_days), dtype=bool)
-    for day in range(config.n_days - 1):  # the handbook's draws leave the last day out
-        terminals = rng.choice(config.n_terminals, TERMINALS_A_DAY, replace=False)
-        compromised[terminals, day : day + TERMINAL_DAYS] = True
-    return compromised[payments.terminal, payments.day]
-
-
-def _of_compromised_customers(
-    rng: np.random.Generator, config: SimulatorConfig, payments: _Payments
-) -> list[Ints]:
-    """For each day's compromised customers, the rows of their payments of scenario 3."""
-    by_customer = np.argsort(payments.customer, kind="stable")  # and then by time
-    ends = np.searchsorted(payments.customer[by_customer], np.arange(config.n_customers + 1))
-    day_of = payments.day
-    frauds = []
-    for day in range(config.n_days - 1):
-        customers = rng.choice(config.n_customers, CUSTOMERS_A_DAY, replace=False)
-        rows = np.concatenate([by_customer[ends[c] : ends[c + 1]] for c in customers])
-        rows = rows[(day_of[rows] >= day) & (day_of[rows] < day + CUSTOMER_DAYS)]
-        frauds.append(rng.choice(rows, len(rows) // CUSTOMER_SHARE, replace=False))
-    return frauds
-
-
-def _tables(
-    config: SimulatorConfig,
-    payments: _Payments,
-    amount: Floats,
-    scenario: npt.NDArray[np.int8],
-    customers: pa.Table,
-) -> Simulation:
-    ids = np.arange(len(amount))
-    time = np.datetime64(config.start, "us") + payments.second.astype("timedelta64[s]")
-    labelled_at = time + np.timedelta64(config.label_delay)
-    int64 = pa.int64()
+    Raises:
+        ValueError: no customer has a terminal in reach, or ``decide`` does not return one decision
+            a transaction.
+    """
+    world = SimulatedWorld(scenario)
+    days = list(world.days(decide))
     return Simulation(
-        transactions=pa.table(
-            [ids, time, payments.customer, payments.terminal, amount],
-            schema=transaction_schema(transaction_id=int64, customer_id=int64, terminal_id=int64),
-        ),
-        labels=pa.table(
-            [ids, scenario > 0, labelled_at], schema=label_schema(transaction_id=int64)
-        ),
-        truth=pa.table({"transaction_id": ids, "scenario": scenario}),
-        customers=customers,
+        transactions=pa.concat_tables([day.transactions for day in days]),
+        labels=pa.concat_tables([day.labels for day in days]),
+        truth=pa.concat_tables([day.truth for day in days]),
+        customers=world.customers,
     )
+
+
+def _arrivals(rng: np.random.Generator, people: Population, n_days: int) -> Ints:
+    """Of each customer, the first day on which it may pay: shape ``(C,)``."""
+    is_new = rng.random(people.n_customers) < people.newcomers
+    return np.where(is_new, rng.integers(0, n_days, people.n_customers), 0)

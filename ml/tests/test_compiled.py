@@ -19,10 +19,11 @@ from pathlib import Path
 from fraud_ml import feature_state
 from fraud_ml._compiled import cache_folder
 from fraud_ml.feature_spec import DEFAULT_SPEC
-from fraud_ml.simulator import SimulatorConfig, simulate
+from fraud_ml.scenario import Population, Scenario
+from fraud_ml.simulator import simulate
 
 before = {file.name for file in cache_folder().iterdir()}
-simulation = simulate(SimulatorConfig(n_customers=20, n_days=30))
+simulation = simulate(Scenario(n_days=30, population=Population(n_customers=20)))
 state = feature_state.FeatureState(DEFAULT_SPEC)
 state.update_table(simulation.transactions)
 state.apply_labels(simulation.labels)

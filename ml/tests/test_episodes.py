@@ -18,7 +18,7 @@ def history(seed, label_delay):
     second[10:12] = second[10]  # a tie
     second.sort()
     key = rng.integers(0, N_KEYS, n)
-    begins = rng.random((N_KEYS, N_DAYS - 1)) < EPISODES.rate
+    begins = rng.random((N_KEYS, N_DAYS)) < EPISODES.rate
     inside = np.array([is_inside(begins[k], s // DAY) for k, s in zip(key, second, strict=True)])
     certain = rng.random(n) < 0.2
     labelled = np.where(certain, np.where(inside, np.inf, -np.inf), rng.normal(0, 1, n))
@@ -39,7 +39,7 @@ def weight(log_ratio, inside):
 def enumerated_chance(rows, evidence, row):
     """Bayes' rule over every possible set of days on which episodes begin."""
     total = {True: 0.0, False: 0.0}
-    for begins in itertools.product([False, True], repeat=N_DAYS - 1):
+    for begins in itertools.product([False, True], repeat=N_DAYS):
         chance = np.prod([EPISODES.rate if b else 1 - EPISODES.rate for b in begins])
         for past in range(row):
             if rows.key[past] == rows.key[row]:

@@ -20,7 +20,8 @@ from fraud_ml.feature_spec import (
 )
 from fraud_ml.feature_state import _MANY, FeatureState
 from fraud_ml.features import compute_features
-from fraud_ml.simulator import SimulatorConfig, simulate
+from fraud_ml.scenario import Population, Scenario
+from fraud_ml.simulator import simulate
 
 SECOND = dt.timedelta(seconds=1)
 HOUR = dt.timedelta(hours=1)
@@ -184,7 +185,9 @@ def test_batches_of_any_size_give_the_same(payments, cuts):
 
 @pytest.mark.parametrize("spec", [HANDBOOK_SPEC, DEFAULT_SPEC], ids=["handbook", "default"])
 def test_over_months_of_payments_and_labels_it_agrees(spec):
-    data = simulate(SimulatorConfig(n_customers=60, n_terminals=30, n_days=70, seed=1))
+    data = simulate(
+        Scenario(n_days=70, seed=1, population=Population(n_customers=60, n_terminals=30))
+    )
     transactions = data.transactions
     frauds = data.labels.filter(data.labels["is_fraud"]).sort_by("labelled_at")
     label_time = frauds["labelled_at"].cast(pa.int64()).to_numpy()

@@ -1,14 +1,16 @@
+import dataclasses
 import datetime as dt
-import hashlib
 from functools import cache
 
 import numpy as np
 import pytest
 
-from fraud_ml.simulator import SimulatorConfig, simulate
+from fraud_ml.scenario import Population, Scenario
+from fraud_ml.simulator import simulate
 from fraud_ml.transactions import normalise_labels, normalise_transactions
 
-SMALL = SimulatorConfig(n_customers=300, n_terminals=400, n_days=40, radius=10, seed=1)
+PEOPLE = Population(n_customers=300, n_terminals=400, radius=10)
+SMALL = Scenario(n_days=40, population=PEOPLE, seed=1)
 
 # Table of the data set that the handbook publishes (section 3.2, and its authors' repository).
 PUBLISHED = {
@@ -25,18 +27,18 @@ PUBLISHED = {
 
 
 @cache
-def figures(config):
-    simulation = simulate(config)
+def figures(scenario):
+    simulation = simulate(scenario)
     amount = simulation.transactions["amount"].to_numpy()
-    scenarios = np.bincount(simulation.truth["scenario"].to_numpy(), minlength=4)
-    frauds = scenarios[1:].sum()
+    kinds = np.bincount(simulation.truth["scenario"].to_numpy(), minlength=4)
+    frauds = kinds[1:].sum()
     return {
         "transactions": len(amount),
-        "transactions a day": len(amount) / config.n_days,
+        "transactions a day": len(amount) / scenario.n_days,
         "frauds": frauds,
-        "scenario 1": scenarios[1],
-        "scenario 2": scenarios[2],
-        "scenario 3": scenarios[3],
+        "scenario 1": kinds[1],
+        "scenario 2": kinds[2],
+        "scenario 3": kinds[3],
         "percent fraud": 100 * frauds / len(amount),
         "mean amount": amount.mean(),
         "deviation of amounts": amount.std(),
@@ -44,17 +46,22 @@ def figures(config):
 
 
 def test_the_default_gives_the_published_figures_within_5_percent():
-    assert figures(SimulatorConfig()) == pytest.approx(PUBLISHED, rel=0.05)
+    assert figures(Scenario()) == pytest.approx(PUBLISHED, rel=0.05)
 
 
 def test_the_mean_over_seeds_gives_the_published_figures_too():
     # One draw of 5,000 customers moves scenario 1 by up to 13 %, because it comes from the few
     # with the largest mean amounts. The published data is one such draw; so is our default seed.
-    seeds = [figures(SimulatorConfig(seed=seed)) for seed in range(4)]
+    seeds = [figures(Scenario(seed=seed)) for seed in range(4)]
     mean = {name: np.mean([figure[name] for figure in seeds]) for name in PUBLISHED}
-    scenario_1, published = mean.pop("scenario 1"), PUBLISHED["scenario 1"]
-    assert scenario_1 == pytest.approx(published, rel=0.10)
+    scenario_1, scenario_3 = mean.pop("scenario 1"), mean.pop("scenario 3")
+    assert scenario_1 == pytest.approx(PUBLISHED["scenario 1"], rel=0.10)
+    assert scenario_3 == pytest.approx(PUBLISHED["scenario 3"], rel=0.05)
     assert mean == pytest.approx({name: PUBLISHED[name] for name in mean}, rel=0.03)
+    # Of scenario 3 the handbook has 1.2 % less: a third of about 80 payments, rounded down. Of the
+    # process as it is here, three episodes a day, two payments a day of which 3 % fall off it:
+    days_of_episodes = sum(min(14, 183 - day) for day in range(183))
+    assert scenario_3 == pytest.approx(3 * days_of_episodes * 2 * 0.969 / 3, rel=0.03)
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +75,7 @@ def test_the_same_seed_gives_the_same_tables_and_another_seed_others(small):
     assert small.labels.equals(again.labels)
     assert small.truth.equals(again.truth)
     assert small.customers.equals(again.customers)
-    other = SimulatorConfig(n_customers=300, n_terminals=400, n_days=40, radius=10, seed=2)
+    other = dataclasses.replace(SMALL, seed=2)
     assert not small.transactions.equals(simulate(other).transactions)
 
 
@@ -108,14 +115,13 @@ def test_a_compromised_terminal_has_only_frauds_for_28_days(small):
     day = np.array([t.toordinal() for t in small.transactions["timestamp"].to_pylist()])
     terminal = small.transactions["terminal_id"].to_numpy()
     scenario = small.truth["scenario"].to_numpy()
-    last_drawn = day.min() + SMALL.n_days - 2
     checked = 0
     for one in np.unique(terminal[scenario == 2]):
         first = day[(terminal == one) & (scenario == 2)].min()
         # Compromised at the latest on the day of its first fraud, at the earliest after its last
         # honest payment before; so from that fraud on there are none but frauds until then + 28.
         honest = day[(terminal == one) & (scenario == 0) & (day < first)]
-        if len(honest) and first <= last_drawn:
+        if len(honest):
             until = honest.max() + 28
             span = (terminal == one) & (day >= first) & (day <= until)
             assert (scenario[span] > 0).all()
@@ -127,35 +133,25 @@ def test_the_hidden_customers_are_those_that_pay(small):
     customer = small.transactions["customer_id"].to_numpy()
     honest = small.truth["scenario"].to_numpy() == 0
     hidden = small.customers
-    assert hidden["customer_id"].to_pylist() == list(range(SMALL.n_customers))
-    n_payments = np.bincount(customer, minlength=SMALL.n_customers)
+    assert hidden["customer_id"].to_pylist() == list(range(PEOPLE.n_customers))
+    n_payments = np.bincount(customer, minlength=PEOPLE.n_customers)
     expected = hidden["payments_a_day"].to_numpy() * SMALL.n_days
     assert n_payments.sum() == pytest.approx(
         expected.sum() * 0.969, rel=0.02
     )  # some fall off a day
     total = np.bincount(
-        customer[honest], small.transactions["amount"].to_numpy()[honest], SMALL.n_customers
+        customer[honest], small.transactions["amount"].to_numpy()[honest], PEOPLE.n_customers
     )
     busy = n_payments > 100
-    mean = total[busy] / np.bincount(customer[honest], minlength=SMALL.n_customers)[busy]
+    mean = total[busy] / np.bincount(customer[honest], minlength=PEOPLE.n_customers)[busy]
     ratio = mean / hidden["mean_amount"].to_numpy()[busy]
     assert ratio.mean() == pytest.approx(1.03, abs=0.03)  # redrawn negative amounts lift it
 
 
-def test_a_seed_still_gives_the_bytes_that_it_gave():
-    simulation = simulate(SMALL)
-    amount = simulation.transactions["amount"].to_numpy()
-    scenario = simulation.truth["scenario"].to_numpy()
-    assert (
-        hashlib.sha256(amount.tobytes() + scenario.tobytes()).hexdigest()
-        == "f31d42f87f2f7590a59de5504ab2422c4ad4331eb5d3f13e37b91a1bc6c55365"
-    )
-
-
 def test_places_and_amounts_are_in_their_ranges(small):
     transactions = small.transactions
-    assert transactions["customer_id"].to_numpy().max() < SMALL.n_customers
-    assert transactions["terminal_id"].to_numpy().max() < SMALL.n_terminals
+    assert transactions["customer_id"].to_numpy().max() < PEOPLE.n_customers
+    assert transactions["terminal_id"].to_numpy().max() < PEOPLE.n_terminals
     amount = transactions["amount"].to_numpy()
     assert (amount >= 0).all()
     assert (amount == np.round(amount, 2)).all()
@@ -175,23 +171,7 @@ def test_a_customer_uses_only_terminals_in_its_radius(small):
     assert 5 < np.mean([len(terminals) for terminals in used.values()]) < 13
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"n_customers": 2}, "n_customers must be at least 3, got 2"),
-        ({"n_terminals": 1}, "n_terminals must be at least 2, got 1"),
-        ({"n_days": 0}, "n_days must be at least 1, got 0"),
-        ({"seed": -1}, "seed must be at least 0, got -1"),
-        ({"radius": 0.0}, "radius must be positive and finite, got 0.0"),
-        ({"radius": float("nan")}, "radius must be positive and finite, got nan"),
-        ({"label_delay": -dt.timedelta(1)}, "label_delay must not be negative"),
-    ],
-)
-def test_a_config_that_means_nothing_is_refused(changes, message):
-    with pytest.raises(ValueError, match=message):
-        SimulatorConfig(**changes)
-
-
 def test_terminals_out_of_all_reach_are_refused():
-    with pytest.raises(ValueError, match="no transaction came out"):
-        simulate(SimulatorConfig(n_customers=3, n_terminals=2, n_days=1, radius=1e-6))
+    people = Population(n_customers=3, n_terminals=2, radius=1e-6)
+    with pytest.raises(ValueError, match="no customer has a terminal in reach"):
+        simulate(Scenario(population=people))

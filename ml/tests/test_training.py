@@ -12,7 +12,8 @@ from fraud_ml.feature_spec import HANDBOOK_SPEC
 from fraud_ml.features import compute_features, feature_matrix
 from fraud_ml.metrics import average_precision, roc_auc
 from fraud_ml.model import FraudNet, ModelConfig
-from fraud_ml.simulator import SimulatorConfig, simulate
+from fraud_ml.scenario import Population, Scenario
+from fraud_ml.simulator import simulate
 from fraud_ml.splits import prequential_split
 from fraud_ml.training import TrainingConfig, _customer_folds, train_model
 
@@ -132,7 +133,7 @@ def test_the_parts_are_of_whole_customers_and_of_equal_size():
 
 
 def test_it_finds_the_simulators_frauds():
-    simulation = simulate(SimulatorConfig(n_customers=1_000, n_days=56))
+    simulation = simulate(Scenario(n_days=56, population=Population(n_customers=1_000)))
     transactions, labels = simulation.transactions, simulation.labels
     table = compute_features(transactions, labels, HANDBOOK_SPEC)
     fold = prequential_split(transactions, labels, train_start=dt.date(2018, 5, 6))

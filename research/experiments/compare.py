@@ -32,7 +32,8 @@ from experiments.tracking import Tracker
 from experiments.trials import search
 from fraud_ml.feature_spec import SIMULATOR_DESIGNED
 from fraud_ml.oracle import oracle_scores
-from fraud_ml.simulator import SimulatorConfig, simulate
+from fraud_ml.scenario import Scenario
+from fraud_ml.simulator import simulate
 from tools.bench.harness import to_json
 
 N_SEEDS = 3
@@ -96,10 +97,16 @@ def _reached(folds: Sequence[Fold], scores: FoldScores) -> npt.NDArray[np.float6
     )
 
 
-def consult_oracle(folds: Sequence[Fold]) -> tuple[Line, FoldScores]:
-    """What who knows the simulator reaches on the test rows of the default simulation."""
-    config = SimulatorConfig()
-    known = oracle_scores(simulate(config), config)
+def consult_oracle(history: History, folds: Sequence[Fold]) -> tuple[Line, FoldScores] | None:
+    """What who knows the simulator reaches on the test rows of the default simulation.
+
+    None where ``history`` is none: a simulator before this one has written it.
+    """
+    scenario = Scenario()
+    simulation = simulate(scenario)
+    if not simulation.transactions["amount"].equals(history.transactions["amount"]):
+        return None
+    known = oracle_scores(simulation, scenario)
     scores = [[known[fold.test.number]] for fold in folds]
     line = Line(
         model="oracle",
@@ -165,8 +172,12 @@ def compare(options: CompareOptions, history: History, stages: Stages) -> Compar
     oracle = None
     if options.data.source is None:
         with stages.stage("oracle", "score with the simulator's truth") as stage:
-            oracle, scores["oracle"] = consult_oracle(folds)
-            stage.say(f"AP {oracle.mean('ap'):.3f}")
+            consulted = consult_oracle(history, folds)
+            if consulted is None:
+                stage.say("none: transactions.db is of another simulator; delete it to have one")
+            else:
+                oracle, scores["oracle"] = consulted
+                stage.say(f"AP {oracle.mean('ap'):.3f}")
     return Comparison(
         tests=tests, lines=lines, oracle=oracle, settings=settings, folds=folds, scores=scores
     )

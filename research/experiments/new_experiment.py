@@ -16,8 +16,14 @@ from experiments.study_folder import OWNER
 
 NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 PLACE = Path("research/experiments")
-CODE_DEPS = ("//ml:simulator", "//research:study", "@pip//numpy")
-NOTEBOOK_DEPS = ("//ml:simulator", "//research:study_code", "@pip//marimo", "@pip//numpy")
+CODE_DEPS = ("//ml:scenario", "//ml:simulator", "//research:study", "@pip//numpy")
+NOTEBOOK_DEPS = (
+    "//ml:scenario",
+    "//ml:simulator",
+    "//research:study_code",
+    "@pip//marimo",
+    "@pip//numpy",
+)
 
 
 def make(root: Path, name: str, *, owner: str, notebook: bool) -> Path:

@@ -16,7 +16,7 @@ from experiments.robustness import fit_rows, reviewed
 from fraud_ml.feature_spec import DEFAULT_SPEC
 from fraud_ml.features import compute_features, feature_matrix
 from fraud_ml.policy import Decision, Decisions
-from fraud_ml.scenario_simulator import Day
+from fraud_ml.simulator import Day
 
 HISTORY = 45  # days that features look at: all but one of their windows, and a delay
 

@@ -8,7 +8,6 @@ customers too, so that settings are compared on the same rows.
 
 from __future__ import annotations
 
-import datetime as dt
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,8 +23,7 @@ from experiments.study import Study
 from fraud_ml.feature_spec import FeatureSpec, default_spec
 from fraud_ml.features import compute_features, feature_matrix
 from fraud_ml.scenario import Population, Scenario
-from fraud_ml.scenario_simulator import simulate_scenario
-from fraud_ml.simulator import Simulation
+from fraud_ml.simulator import Simulation, simulate
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -75,9 +73,8 @@ class Data:
     @classmethod
     def of(cls, scenario: Scenario, spec: FeatureSpec | None = None) -> Data:
         """The data of a scenario, with features that wait for its labels."""
-        simulation = simulate_scenario(scenario)
-        delay = dt.timedelta(days=scenario.labels.delay_days)
-        spec = spec or default_spec(label_delay=delay)
+        simulation = simulate(scenario)
+        spec = spec or default_spec(label_delay=scenario.labels.delay)
         transactions = simulation.transactions
         start = np.datetime64(scenario.start, "D")
         day = transactions["timestamp"].to_numpy().astype("datetime64[D]") - start

@@ -18,8 +18,8 @@ from batch_proc.whole_files import ROW_GROUP, parquet_writer, write_parquet
 from data_connector.atomic import sync_folder, write_errors
 from data_connector.errors import TargetExistsError
 from fraud_ml.scenario import Scenario
-from fraud_ml.scenario_simulator import Day, Decide, SimulatedWorld
 from fraud_ml.scenario_toml import scenario_to_toml
+from fraud_ml.simulator import Day, Decide, SimulatedWorld
 
 TRANSACTIONS, SCENARIO = "transactions.parquet", "scenario.toml"
 TRUTH, CUSTOMERS, EPISODES = "truth.parquet", "truth_customers.parquet", "truth_episodes.parquet"
@@ -57,7 +57,7 @@ def write_scenario(
     Args:
         scenario: what to simulate.
         folder: must not be there; the one above it must.
-        decide: the policy, as of :meth:`~fraud_ml.scenario_simulator.SimulatedWorld.days`.
+        decide: the policy, as of :meth:`~fraud_ml.simulator.SimulatedWorld.days`.
         on_day: called after each day with its number, 0 first, and the rows so far.
 
     Raises:

@@ -34,7 +34,7 @@ with app.setup:
     from fraud_ml.metrics import average_precision, precision_recall_curve
     from fraud_ml.policy import Decision, fit_capacity_policy
     from fraud_ml.reasons import Explainer
-    from fraud_ml.simulator import SimulatorConfig
+    from fraud_ml.scenario import Population, Scenario
     from fraud_ml.training import TrainingConfig, train_model
 
 
@@ -72,7 +72,9 @@ def _():
     source = f"sqlite:///{folder / 'transactions.db'}"
     simulate_into(
         folder / "transactions.db",
-        SimulatorConfig(n_customers=300, n_terminals=600, n_days=42, radius=12, seed=1),
+        Scenario(
+            n_days=42, seed=1, population=Population(n_customers=300, n_terminals=600, radius=12)
+        ),
     )
     list_tables(source)
     return folder, source

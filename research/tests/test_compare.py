@@ -27,7 +27,8 @@ from experiments.table import Line, as_results, as_table, half_interval
 from experiments.tracking import Tracker
 from fraud_ml.errors import DataError
 from fraud_ml.feature_spec import DEFAULT_SPEC
-from fraud_ml.simulator import SimulatorConfig
+from fraud_ml.scenario import Population, Scenario
+from fraud_ml.simulator import simulate
 
 QUICK: Mapping[str, Settings] = {
     "ours": {"max_epochs": 3},
@@ -244,13 +245,22 @@ def test_settings_are_there_for_every_contender_and_ours_are_the_defaults() -> N
     assert settings[OURS.name] == {}  # what was found became the library's defaults
 
 
+def test_of_what_another_simulator_made_there_is_no_oracle(monkeypatch: pytest.MonkeyPatch) -> None:
+    small = Scenario(n_days=3, population=Population(n_customers=50, n_terminals=99, radius=30))
+    monkeypatch.setattr(compare, "Scenario", lambda: small)
+    other = simulate(dataclasses.replace(small, seed=1))
+    assert compare.consult_oracle(History(other.transactions, other.labels), []) is None
+
+
 def test_the_command_compares_all_and_writes_what_it_is_asked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    small = SimulatorConfig(n_customers=400, n_terminals=800, n_days=120, radius=12, seed=1)
+    small = Scenario(
+        n_days=120, seed=1, population=Population(n_customers=400, n_terminals=800, radius=12)
+    )
     monkeypatch.setenv("FRAUD_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr("batch_proc.inputs.SimulatorConfig", lambda: small)
-    monkeypatch.setattr(compare, "SimulatorConfig", lambda: small)
+    monkeypatch.setattr("batch_proc.inputs.Scenario", lambda: small)
+    monkeypatch.setattr(compare, "Scenario", lambda: small)
     monkeypatch.setattr(compare, "read_settings", lambda: QUICK)
     numbers = tmp_path / "numbers.json"
     arguments = ["--quick", "--train-start", "2018-06-20", "--json", str(numbers)]

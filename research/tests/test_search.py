@@ -22,7 +22,7 @@ from experiments.tracking import Tracker
 from experiments.trials import Found, found_by, new_study, start_over, try_some
 from experiments.trials import search as search_in_memory
 from fraud_ml.metrics import roc_auc
-from fraud_ml.simulator import SimulatorConfig
+from fraud_ml.scenario import Population, Scenario
 
 FOLDS = [FOLD, dataclasses.replace(FOLD, test=rows(3)), dataclasses.replace(FOLD, test=rows(4))]
 SMALL = {"max_epochs": 2, "n_estimators": 2, "k": 4, "d_block": 16}
@@ -164,9 +164,11 @@ def test_a_process_that_fails_ends_the_search(tmp_path: Path, capfd) -> None:
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    small = SimulatorConfig(n_customers=150, n_terminals=300, n_days=120, radius=15, seed=1)
+    small = Scenario(
+        n_days=120, seed=1, population=Population(n_customers=150, n_terminals=300, radius=15)
+    )
     monkeypatch.setenv("FRAUD_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr("batch_proc.inputs.SimulatorConfig", lambda: small)
+    monkeypatch.setattr("batch_proc.inputs.Scenario", lambda: small)
     return tmp_path / "home"
 
 

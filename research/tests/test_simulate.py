@@ -21,10 +21,10 @@ from experiments.simulation_files import (
     TRUTH,
     write_scenario,
 )
+from fraud_ml import simulator
 from fraud_ml.feature_spec import DEFAULT_LABEL_DELAY, DEFAULT_SPEC
 from fraud_ml.policy import Decision
 from fraud_ml.scenario import Adversary, CompromisedTerminals, Population, Scenario
-from fraud_ml.scenario_simulator import simulate_scenario
 from fraud_ml.scenario_toml import scenario_from_toml, scenario_to_toml
 
 PEOPLE = Population(n_customers=200, n_terminals=300, radius=12)
@@ -33,7 +33,7 @@ SMALL = Scenario(n_days=20, population=PEOPLE)
 
 def test_the_files_hold_what_is_simulated_in_memory(tmp_path: Path) -> None:
     written = write_scenario(SMALL, tmp_path / "out")
-    expected = simulate_scenario(SMALL)
+    expected = simulator.simulate(SMALL)
     assert written.n_rows == expected.transactions.num_rows
     assert sum(written.frauds.values()) == written.n_rows
     assert list(written.frauds) == ["honest", "large_amount", "terminal", "customer"]
@@ -60,7 +60,7 @@ def test_what_is_written_is_a_source_for_the_other_commands(tmp_path: Path) -> N
         spec=DEFAULT_SPEC,
         label_delay=DEFAULT_LABEL_DELAY,
     )
-    expected = simulate_scenario(SMALL)
+    expected = simulator.simulate(SMALL)
     assert history.transactions.equals(expected.transactions)
     assert history.labels.equals(expected.labels)
 

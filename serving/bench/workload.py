@@ -20,7 +20,8 @@ from fraud_ml.feature_spec import DEFAULT_SPEC
 from fraud_ml.journal_entries import Labels
 from fraud_ml.model import FraudNet, ModelConfig
 from fraud_ml.policy import CapacityPolicy
-from fraud_ml.simulator import SimulatorConfig, simulate
+from fraud_ml.scenario import Population, Scenario
+from fraud_ml.simulator import simulate
 
 BULK = 1_000  # transactions of a request
 _AT_ONCE = 10_000  # when the past is counted
@@ -58,7 +59,7 @@ def simulated(*, n_customers: int, n_days: int, n_coming: int) -> Workload:
     Raises:
         ValueError: the days have no more payments than that.
     """
-    simulation = simulate(SimulatorConfig(n_customers=n_customers, n_days=n_days))
+    simulation = simulate(Scenario(n_days=n_days, population=Population(n_customers=n_customers)))
     n_known = simulation.transactions.num_rows - n_coming
     if n_known <= 0:
         raise ValueError(f"{n_days=} of {n_customers=} have no more than {n_coming=} payments")

@@ -22,7 +22,8 @@ from fraud_ml.feature_spec import DEFAULT_SPEC
 from fraud_ml.feature_state import FeatureState
 from fraud_ml.journal_entries import Transactions
 from fraud_ml.replica import Replica, features_of_nobody
-from fraud_ml.simulator import SimulatorConfig, simulate
+from fraud_ml.scenario import Population, Scenario
+from fraud_ml.simulator import simulate
 
 BATCH = 32  # the most that a worker takes at once
 _AT_ONCE = 1_000
@@ -87,8 +88,10 @@ def measured(url: str, *, n_customers: int, n_days: int) -> Sizing:
 
 
 def _payments(n_customers: int, n_days: int) -> pa.Table:
-    config = SimulatorConfig(n_customers=n_customers, n_terminals=n_customers, n_days=n_days)
-    return simulate(config).transactions
+    scenario = Scenario(
+        n_days=n_days, population=Population(n_customers=n_customers, n_terminals=n_customers)
+    )
+    return simulate(scenario).transactions
 
 
 def _knowing(payments: pa.Table) -> tuple[Replica, int]:

@@ -20,7 +20,8 @@ from fraud_ml.artifact import Artifact, save_artifact
 from fraud_ml.feature_spec import FeatureSpec, handbook_spec
 from fraud_ml.model import FraudNet, ModelConfig
 from fraud_ml.policy import CapacityPolicy
-from fraud_ml.simulator import Simulation, SimulatorConfig, simulate
+from fraud_ml.scenario import Labelling, Population, Scenario
+from fraud_ml.simulator import Simulation, simulate
 
 SPEC = handbook_spec(label_delay=dt.timedelta(days=2))
 """Fifteen features, and a label delay that fits into a few days."""
@@ -32,8 +33,10 @@ OTHER_SPEC = handbook_spec(label_delay=dt.timedelta(days=1))
 def small_simulation(n_days: int = 6, n_customers: int = 60) -> Simulation:
     """Some hundred payments."""
     return simulate(
-        SimulatorConfig(
-            n_days=n_days, n_customers=n_customers, n_terminals=80, label_delay=dt.timedelta(days=2)
+        Scenario(
+            n_days=n_days,
+            labels=Labelling(delay_days=2),
+            population=Population(n_customers=n_customers, n_terminals=80),
         )
     )
 

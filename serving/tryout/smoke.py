@@ -38,10 +38,11 @@ from fraud_ml.errors import ArtifactError, DataError
 from fraud_ml.feature_spec import DEFAULT_SPEC
 from fraud_ml.features import compute_features, feature_matrix
 from fraud_ml.policy import fit_capacity_policy
-from fraud_ml.simulator import Simulation, SimulatorConfig, simulate
+from fraud_ml.scenario import Population, Scenario
+from fraud_ml.simulator import Simulation, simulate
 from fraud_ml.training import train_model
 
-SMALL = SimulatorConfig(n_days=45, n_customers=1_000, n_terminals=2_000)
+SMALL = Scenario(n_days=45, population=Population(n_customers=1_000, n_terminals=2_000))
 CARDS_A_DAY = 20
 _PATH = f"/predictions/{MODEL_NAME}"
 

@@ -16,7 +16,7 @@ from fraud_ml.scenario import (
     LargeAmounts,
     Scenario,
 )
-from fraud_ml.scenario_simulator import SimulatedWorld
+from fraud_ml.simulator import SimulatedWorld
 
 WEEKS = (1, 2, 3, 4)
 DELAY = 7  # days until a label is known

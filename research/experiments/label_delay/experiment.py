@@ -10,7 +10,6 @@ from experiments.sweep import Sweep
 from fraud_ml.metrics import average_precision
 from fraud_ml.oracle import oracle_scores
 from fraud_ml.scenario import Labelling, Scenario
-from fraud_ml.scenario_simulator import oracle_config
 
 DELAYS = (1, 3, 7, 14, 30)
 SWEEP = Sweep(
@@ -39,7 +38,7 @@ def run(study: Study) -> None:
             data = Data.of(scenario)
             rows = data.on(first, first + test)
             score = fit(data, data.labelled(first, train), study.parameters, seed)
-            known = oracle_scores(data.simulation, oracle_config(scenario))
+            known = oracle_scores(data.simulation, scenario)
             fraud = data.is_fraud[rows]
             of_model[at, number] = average_precision(fraud, score(data.features[rows]))
             of_oracle[at, number] = average_precision(fraud, known[rows])

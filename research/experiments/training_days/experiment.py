@@ -12,7 +12,8 @@ from experiments.contenders import CONTENDERS
 from experiments.study import Study
 from fraud_ml.feature_spec import DEFAULT_SPEC
 from fraud_ml.metrics import average_precision, cards_by_day
-from fraud_ml.simulator import SimulatorConfig, simulate
+from fraud_ml.scenario import Population, Scenario
+from fraud_ml.simulator import simulate
 
 LENGTHS = ("few", "some", "many")
 
@@ -46,12 +47,10 @@ def _folds(study: Study) -> list[Fold]:
     """A fold for each length, tested on the last week."""
     customers = study.parameters["customers"]
     simulation = simulate(
-        SimulatorConfig(
-            n_customers=customers,
-            n_terminals=2 * customers,
+        Scenario(
             n_days=study.parameters["days"],
-            radius=12,
             seed=study.seed,
+            population=Population(n_customers=customers, n_terminals=2 * customers, radius=12),
         )
     )
     history = History(simulation.transactions, simulation.labels)

@@ -8,8 +8,6 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from fraud_ml.metrics import average_precision
-from fraud_ml.oracle import oracle_scores
 from fraud_ml.policy import Decision
 from fraud_ml.scenario import (
     Adversary,
@@ -24,13 +22,7 @@ from fraud_ml.scenario import (
     Season,
     expected_rows,
 )
-from fraud_ml.scenario_simulator import (
-    EPISODE_SCHEMA,
-    TRUTH_SCHEMA,
-    SimulatedWorld,
-    oracle_config,
-    simulate_scenario,
-)
+from fraud_ml.simulator import EPISODE_SCHEMA, TRUTH_SCHEMA, SimulatedWorld, simulate
 from fraud_ml.transactions import normalise_labels, normalise_transactions
 
 PEOPLE = Population(n_customers=500, n_terminals=800, radius=10)
@@ -59,27 +51,11 @@ def of_fraud(simulation, name):
 
 @pytest.fixture(scope="module")
 def small():
-    return simulate_scenario(SMALL)
-
-
-def test_the_default_gives_the_published_figures_within_5_percent():
-    # The published data set's table; ours of simulator.py are held to the same.
-    scenario = Scenario(n_days=92)
-    simulation = simulate_scenario(scenario)
-    amount = column(simulation.transactions, "amount")
-    kinds = np.bincount(column(simulation.truth, "scenario"))
-    assert len(amount) / scenario.n_days == pytest.approx(9_585, rel=0.05)
-    assert amount.mean() == pytest.approx(53.63, rel=0.05)
-    assert amount.std() == pytest.approx(42.33, rel=0.05)
-    # Episodes take 28 and 14 days until as many end as begin: of 92 days fewer than of 183.
-    full = [973 / 183 * 92, 9_077 * (92 - 13.5) / (183 - 13.5), 4_631 * (92 - 6.5) / (183 - 6.5)]
-    assert kinds[1] == pytest.approx(full[0], rel=0.15)  # few customers make most of them
-    assert kinds[2] == pytest.approx(full[1], rel=0.15)
-    assert kinds[3] == pytest.approx(full[2], rel=0.1)
+    return simulate(SMALL)
 
 
 def test_a_seed_still_gives_the_bytes_that_it_gave():
-    simulation = simulate_scenario(changed(frauds=(*SMALL.frauds, RING)))
+    simulation = simulate(changed(frauds=(*SMALL.frauds, RING)))
     amount, scenario = (
         column(simulation.transactions, "amount"),
         column(simulation.truth, "scenario"),
@@ -110,12 +86,12 @@ def test_days_come_one_by_one_as_in_one_table_and_the_same_seed_gives_the_same(s
     n_rows = days[25].transactions.num_rows
     for name in ("transactions", "labels", "truth"):
         assert getattr(days[25], name).equals(getattr(small, name).slice(start, n_rows))
-    other = simulate_scenario(changed(seed=2))
+    other = simulate(changed(seed=2))
     assert not other.transactions.equals(small.transactions)
 
 
 def test_an_added_fraud_leaves_all_other_payments_as_they_were(small):
-    with_ring = simulate_scenario(changed(frauds=(*SMALL.frauds, RING)))
+    with_ring = simulate(changed(frauds=(*SMALL.frauds, RING)))
     others = ~of_fraud(with_ring, "ring")
     assert 100 < (~others).sum() < 2_000
     for name in ("timestamp", "customer_id", "terminal_id", "amount"):
@@ -166,11 +142,11 @@ def test_seasons_bursts_and_newcomers_change_the_number_of_payments():
         seasons=(Season(period_days=20, amplitude=0.9, peak_day=0),),
         bursts=(Burst(first_day=30, days=1, payments=10),),
     )
-    n_payments = np.bincount(days_of(simulate_scenario(scenario)))
+    n_payments = np.bincount(days_of(simulate(scenario)))
     assert n_payments[30] == pytest.approx(10 * 0.1 * n_payments[20] / 1.9, rel=0.2)
     assert n_payments[0] > 10 * n_payments[10]
     new = changed(population=dataclasses.replace(PEOPLE, newcomers=0.8))
-    simulation = simulate_scenario(new)
+    simulation = simulate(new)
     assert simulation.transactions.num_rows == pytest.approx(expected_rows(new), rel=0.1)
     first = simulation.customers["first_day"].to_numpy().astype("datetime64[D]")
     customer = column(simulation.transactions, "customer_id")
@@ -190,7 +166,7 @@ def test_a_burst_of_frauds_begins_more_episodes():
 
 def test_labels_come_late_and_some_are_wrong_while_the_truth_is_not(small):
     labelling = Labelling(delay_days=1.5, missed=0.25, false_alarms=0.5)
-    simulation = simulate_scenario(changed(labels=labelling))
+    simulation = simulate(changed(labels=labelling))
     assert simulation.truth.equals(small.truth)
     wait = column(simulation.labels, "labelled_at") - column(simulation.transactions, "timestamp")
     assert set(wait) == {np.timedelta64(36, "h")}
@@ -220,10 +196,10 @@ ADVERSARIES = changed(
 def test_who_is_not_declined_changes_nothing():
     plain = changed(frauds=(*SMALL.frauds, RING))
     for policy in (None, decline_none):
-        simulation = simulate_scenario(ADVERSARIES, policy)
-        assert simulation.transactions.equals(simulate_scenario(plain).transactions)
-    assert simulate_scenario(plain, decline_all).transactions.equals(
-        simulate_scenario(plain).transactions
+        simulation = simulate(ADVERSARIES, policy)
+        assert simulation.transactions.equals(simulate(plain).transactions)
+    assert simulate(plain, decline_all).transactions.equals(
+        simulate(plain).transactions
     )  # nor do fraudsters who do not adapt
 
 
@@ -287,33 +263,4 @@ def test_a_policy_must_decide_on_each_transaction():
     with pytest.raises(
         ValueError, match=r"one decision a transaction, \d+ on day 0, got shape \(1,"
     ):
-        simulate_scenario(SMALL, lambda _: np.zeros(1, dtype=np.int8))
-
-
-def test_the_oracle_knows_the_handbooks_process_drawn_this_way_too(small):
-    config = oracle_config(SMALL)
-    score = oracle_scores(small, config)
-    fraud = column(small.labels, "is_fraud")
-    assert score.mean() == pytest.approx(fraud.mean(), rel=0.05)
-    assert average_precision(fraud, score) > 0.6
-    assert (config.label_delay, config.n_days) == (dt.timedelta(days=7), 40)
-
-
-@pytest.mark.parametrize(
-    ("changes", "what"),
-    [
-        ({"frauds": (*SMALL.frauds, RING)}, "frauds"),
-        ({"seasons": (Season(),), "bursts": (Burst(),)}, "seasons, bursts"),
-        ({"population": dataclasses.replace(PEOPLE, newcomers=0.1)}, "newcomers"),
-        ({"labels": Labelling(missed=0.1)}, "wrong labels"),
-    ],
-)
-def test_of_any_other_process_the_oracle_is_not_asked(changes, what):
-    with pytest.raises(ValueError, match=f"this scenario has other: {what}$"):
-        oracle_config(changed(**changes))
-
-
-def test_terminals_out_of_all_reach_are_refused():
-    people = Population(n_customers=3, n_terminals=2, radius=1e-6)
-    with pytest.raises(ValueError, match="no customer has a terminal in reach"):
-        SimulatedWorld(Scenario(population=people))
+        simulate(SMALL, lambda _: np.zeros(1, dtype=np.int8))
