@@ -207,7 +207,8 @@ def test_over_months_of_payments_and_labels_it_agrees(spec):
 
 def test_many_at_once_are_the_same_to_the_last_bit_as_a_few_at_a_time():
     spec = every_feature(HOUR)
-    table = simulate(SimulatorConfig(n_customers=60, n_terminals=30, n_days=30)).transactions
+    people = Population(n_customers=60, n_terminals=30)
+    table = simulate(Scenario(n_days=30, population=people)).transactions
     at_once, in_parts = FeatureState(spec), FeatureState(spec)
     n_rows = _MANY + 64
     assert table.num_rows >= n_rows
