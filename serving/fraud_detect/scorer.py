@@ -10,7 +10,7 @@ import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -33,7 +33,7 @@ from fraud_detect.answers import (
 )
 from fraud_detect.arrow_format import ArrowFormat
 from fraud_detect.errors import RequestError
-from fraud_detect.online_state import OnlineState
+from fraud_detect.online_state import Features
 from fraud_detect.scored_batch import ScoredBatch, Watcher
 from fraud_detect.transactions import Columns, Request, TransactionFormat
 from fraud_ml.artifact import Artifact
@@ -41,7 +41,7 @@ from fraud_ml.attribution import Attributor
 from fraud_ml.fast_net import FastNet
 from fraud_ml.policy import Decision, DecisionPolicy
 from fraud_ml.reasons import Explainer
-from fraud_ml.replica import features_of_nobody
+from fraud_ml.replica import Replica, features_of_nobody
 
 STAGES = ("parse", "state", "score", "decide", "answer")
 """What is done to a batch, in this order. To decide includes the watchers."""
@@ -71,6 +71,17 @@ class Answer:
     content_type: str = JSON
 
 
+class State(Protocol):
+    """Where the features come from: an :class:`~fraud_detect.online_state.OnlineState`."""
+
+    @property
+    def replica(self) -> Replica:
+        """The state as of now."""
+
+    def count(self, columns: Mapping[str, Sequence[Any]]) -> Features:
+        """The features of transactions, which count from now on."""
+
+
 class _Stopwatch:
     """How long each stage took, in seconds; those that were left out are missing."""
 
@@ -88,7 +99,7 @@ class Scorer:
     """A model with the state of its features, ready to score."""
 
     def __init__(
-        self, artifact: Artifact, state: OnlineState, *, name: str, version: int, threads: int = 1
+        self, artifact: Artifact, state: State, *, name: str, version: int, threads: int = 1
     ) -> None:
         """Prepares a model.
 
