@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -26,16 +27,14 @@ Open = Callable[[], OnlineState]
 class LateState:
     """Counts nothing, and gives features without history, until the store can be reached."""
 
-    def __init__(self, open_state: Open, spec: FeatureSpec, *, pause: float = RETRY_AFTER) -> None:
+    def __init__(self, open_state: Open, spec: FeatureSpec) -> None:
         """Begins to try.
 
         Args:
             open_state: opens the state that takes over, in a thread.
             spec: of its features.
-            pause: seconds between tries.
         """
         self._open = open_state
-        self._pause = pause
         self._empty = Replica(FeatureState(spec))
         self._state: OnlineState | None = None
         threading.Thread(target=self._try, daemon=True).start()
@@ -60,7 +59,7 @@ class LateState:
                 if str(error) != said:
                     log.error("scoring without history until the state is there: %s", error)
                     said = str(error)
-                threading.Event().wait(self._pause)
+                time.sleep(RETRY_AFTER)
             else:
                 log.warning("the state is there: scoring with history from now on")
                 return

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import torch
 from msgspec import UNSET
 
-from fraud_detect import answers
+from fraud_detect import answers, tensors
 from fraud_detect.answers import (
     ARROW,
     JSON,
@@ -34,7 +34,7 @@ from fraud_detect.answers import (
 from fraud_detect.arrow_format import ArrowFormat
 from fraud_detect.errors import RequestError
 from fraud_detect.online_state import Features
-from fraud_detect.scored_batch import ScoredBatch, Watcher
+from fraud_detect.scored_batch import ScoredBatch, Watcher, rows_of
 from fraud_detect.transactions import Columns, Request, TransactionFormat
 from fraud_ml.artifact import Artifact
 from fraud_ml.attribution import Attributor
@@ -154,7 +154,10 @@ class Scorer:
         try:
             if call.content_type == ARROW:
                 return self._arrow.read(call.body)
-            return self._format.read(call.body)
+            request = self._format.read(call.body)
+            if request.infer is not None and call.explain:
+                raise RequestError(400, "KServe v2 has no explanations here: send transactions")
+            return request
         except RequestError as error:
             return error
 
@@ -228,6 +231,10 @@ class Scorer:
     def _answer(self, request: Request, batch: ScoredBatch, call: Call) -> Answer:
         if call.content_type == ARROW:
             return Answer(_OK, self._arrow.write(request, batch, self.model), ARROW)
+        if request.infer is not None and not (request.is_single and request.errors[0]):
+            rows, model = rows_of(request, batch), self.model
+            body = tensors.write(request.infer, rows, name=model.name, version=model.version)
+            return Answer(_OK, body)
         valid = iter(self._listed(request, batch, explain=call.explain))
         if request.is_single:
             (invalid,) = request.errors
