@@ -11,10 +11,10 @@ from itertools import cycle
 from pathlib import Path
 
 import redis
-from redis_server import redis_server
 
 from data_connector.feature_store import FeatureStore, Stored, open_feature_store
 from tools.bench.harness import Result, in_turn, say
+from tools.servers.redis import redis_server
 
 PLAIN_SQLITE = "sqlite3, SELECT and REPLACE by key"
 PLAIN_REDIS = "redis-py, MGET"

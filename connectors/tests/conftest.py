@@ -17,10 +17,10 @@ import sqlalchemy as sa
 from cutting_proxy import CuttingProxy
 from hypothesis import settings
 from hypothesis.configuration import set_hypothesis_home_dir
-from redis_server import RedisServer, redis_server
 
 from tools.servers.mariadb import MariadbMissingError, MariadbServer, mariadb_running
 from tools.servers.postgresql import PostgresqlServer, postgresql_running
+from tools.servers.redis import RedisServer, redis_server
 
 # The same examples in every run.
 settings.register_profile("hermetic", database=None, derandomize=True)

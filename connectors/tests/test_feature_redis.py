@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 import redis
-from redis_server import RedisServer, redis_server
 
 from data_connector.errors import (
     ConflictError,
@@ -20,6 +19,7 @@ from data_connector.errors import (
     WriteError,
 )
 from data_connector.feature_store import Stored, open_feature_store
+from tools.servers.redis import RedisServer, redis_server
 
 
 @pytest.fixture

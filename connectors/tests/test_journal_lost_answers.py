@@ -9,11 +9,11 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 from cutting_proxy import CuttingProxy
-from redis_server import RedisServer, redis_server
 
 from data_connector.errors import OutcomeUnknownError, SourceUnreachableError
 from data_connector.journal import Entry, Journal, open_journal
 from tools.servers.postgresql import PostgresqlServer
+from tools.servers.redis import RedisServer, redis_server
 
 
 @pytest.fixture

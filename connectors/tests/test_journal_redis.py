@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 import redis
-from redis_server import RedisServer, redis_server
 
 from data_connector.errors import CorruptSourceError, JournalReplacedError, WriteError
 from data_connector.journal import Entry, open_journal
+from tools.servers.redis import RedisServer, redis_server
 
 
 @pytest.fixture

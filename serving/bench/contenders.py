@@ -13,19 +13,23 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import plain_model
+from workload import published_model
 
-from data_connector import StoredModel
+from data_connector import ModelStore, StoredModel
+from data_connector.model_aliases import CHALLENGER
 from fraud_detect.ports import free_ports, unused_ports
 from fraud_detect.processes import DIES_WITH_US, python_path
+from fraud_detect.shadow_table import Comparison, compare
 from fraud_detect.torchserve import JAVA_HOME, TorchServe
 from fraud_detect.torchserve_config import ServerOptions
 from fraud_detect.worker_settings import WorkerSettings
 
 OURS = "ours"
+SHADOWED = "ours with a challenger"
 START_WITHIN = 120.0
 STOP_WITHIN = 20.0  # seconds
 
@@ -74,6 +78,30 @@ def ours(ground: Ground) -> Iterator[Contender]:
     options = ServerOptions(ports=free_ports(), token_auth=False)
     with TorchServe(str(ground.model.version), settings, options) as server:
         yield Contender(server.ports.inference, "/predictions/fraud", "/predictions/fraud")
+
+
+@contextmanager
+def ours_with_a_challenger(ground: Ground) -> Iterator[Contender]:
+    """The same, and a model of the same features that scores beside it."""
+    models = ground.folder / "models"
+    shutil.copytree(ground.models, models)
+    challenger = published_model(models, seed=1)
+    ModelStore(models).set_alias(challenger.name, CHALLENGER, challenger.version)
+    with ours(replace(ground, models=models)) as contender:
+        yield contender
+
+
+def challenger_of(ground: Ground) -> Comparison:
+    """How much the challenger has scored of what it should have.
+
+    Raises:
+        RuntimeError: nothing at all.
+    """
+    champion = ground.model.version
+    found = compare(f"sqlite:///{ground.folder / 'shadow.db'}", champion, champion + 1)
+    if not found.compared:
+        raise RuntimeError("the challenger did not score")
+    return found
 
 
 @contextmanager
@@ -131,6 +159,7 @@ def litserve(ground: Ground) -> Iterator[Contender]:
 
 CONTENDERS: dict[str, Start] = {
     OURS: ours,
+    SHADOWED: ours_with_a_challenger,
     "plain TorchServe": plain_torchserve,
     "FastAPI": fastapi,
     "LitServe": litserve,

@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from contenders import CONTENDERS, OURS, Contender, Ground
+from contenders import CONTENDERS, OURS, SHADOWED, Contender, Ground, challenger_of
 from load import Load, closed_loop, post
 from workload import BULK, Workload, count_the_past, published_model, simulated
 
@@ -37,6 +37,9 @@ UNITS = {
     "bulk_1000": "transactions/s",
     "bulk_1000_arrow": "transactions/s",
 }
+
+OF_SHADOWED = ("single_c1_p50", "single_c64", "single_c64_p99")
+"""What is measured of ours with a challenger, too."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -123,16 +126,22 @@ def measured(plan: Plan, names: Sequence[str] = tuple(CONTENDERS)) -> list[Resul
     workload = _workload(plan)
     found: dict[str, dict[str, list[float]]] = {name: {} for name in (*names, IN_PROCESS)}
     with tempfile.TemporaryDirectory(prefix="b-") as folder, ExitStack() as running:
-        asks = _started(names, workload, Path(folder), running)
+        asks, grounds = _started(names, workload, Path(folder), running)
         warm_up(asks, workload, plan)
         for number in range(plan.rounds):
             say(f"round {number + 1} of {plan.rounds}")
             payments = payments_of(workload, plan, number)
             for name, ask in asks.items():
-                values = turn(ask, payments, plan.seconds, arrow=name in (OURS, IN_PROCESS))
+                if name == SHADOWED:
+                    values = turn_of_singles(ask, payments, plan.seconds)
+                else:
+                    values = turn(ask, payments, plan.seconds, arrow=name in (OURS, IN_PROCESS))
                 say(f"  {name}: " + ", ".join(f"{of} {v:,.4g}" for of, v in values.items()))
                 for of, value in values.items():
                     found[name].setdefault(of, []).append(value)
+        if SHADOWED in grounds:
+            seen = challenger_of(grounds[SHADOWED])
+            say(f"the challenger scored {seen.compared:,} transactions, missed {seen.missed:,}")
     return results_of(
         {
             name: {of: statistics.median(values) for of, values in each.items()}
@@ -142,7 +151,9 @@ def measured(plan: Plan, names: Sequence[str] = tuple(CONTENDERS)) -> list[Resul
 
 
 def results_of(found: Mapping[str, Mapping[str, float]]) -> list[Result]:
-    """Ours against the best peer, one measure after the other; then the scorer without a server.
+    """Ours against the best peer, one measure after the other; then others, for comparison.
+
+    Those are ours with a challenger against ours without one, and the scorer without a server.
 
     Args:
         found: of everyone, the value of each measure.
@@ -154,17 +165,25 @@ def results_of(found: Mapping[str, Mapping[str, float]]) -> list[Result]:
         peers = {
             name: values[of if of in values else "bulk_1000"]
             for name, values in found.items()
-            if name not in (OURS, IN_PROCESS)
+            if name not in (OURS, SHADOWED, IN_PROCESS)
         }
-        less_is_better = unit == "ms"
-        peer = (min if less_is_better else max)(peers, key=peers.__getitem__)
-        ratio = peers[peer] / value if less_is_better else value / peers[peer]
+        peer = (min if unit == "ms" else max)(peers, key=peers.__getitem__)
+        ratio = _times_better(value, peers[peer], unit)
         results.append(Result(name=of, value=value, unit=unit, peer=peer, ratio=ratio))
+    for of in OF_SHADOWED if SHADOWED in found else ():
+        value, unit = found[SHADOWED][of], UNITS[of]
+        ratio = _times_better(value, found[OURS][of], unit)
+        name = f"{of}_shadowed"
+        results.append(Result(name=name, value=value, unit=unit, peer=OURS, ratio=ratio))
     results += [
         Result(name=f"{of}_floor", value=found[IN_PROCESS][of], unit=unit)
         for of, unit in UNITS.items()
     ]
     return results
+
+
+def _times_better(value: float, other: float, unit: str) -> float:
+    return other / value if unit == "ms" else value / other
 
 
 def _workload(plan: Plan) -> Workload:
@@ -175,25 +194,27 @@ def _workload(plan: Plan) -> Workload:
 
 def _started(
     names: Sequence[str], workload: Workload, folder: Path, running: ExitStack
-) -> dict[str, Ask]:
-    """Everyone, ready to be asked, until ``running`` ends."""
+) -> tuple[dict[str, Ask], dict[str, Ground]]:
+    """Everyone, ready to be asked, until ``running`` ends; and what each stands on."""
     models = folder / "models"
     model = published_model(models)
     past = folder / "past.db"
     count_the_past(f"sqlite:///{past}", workload)
     asks: dict[str, Ask] = {}
+    grounds: dict[str, Ground] = {}
     for number, name in enumerate((*names, IN_PROCESS)):
         own = folder / str(number)
         own.mkdir()
         shutil.copy(past, own / "features.db")
         ground = Ground(model, models, f"sqlite:///{own / 'features.db'}", own)
+        grounds[name] = ground
         if name == IN_PROCESS:
             asks[name] = partial(_ask_scorer, _scorer(ground))
         else:
             say(f"starting {name}")
             contender = running.enter_context(CONTENDERS[name](ground))
             asks[name] = partial(_ask_server, contender)
-    return asks
+    return asks, grounds
 
 
 def _scorer(ground: Ground) -> Scorer:
@@ -227,18 +248,23 @@ def payments_of(workload: Workload, plan: Plan, number: int) -> Payments:
 
 def turn(ask: Ask, payments: Payments, seconds: float, *, arrow: bool) -> dict[str, float]:
     """One round of one server: the value of each measure."""
+    values = turn_of_singles(ask, payments, seconds)
+    values["bulk_1000"] = _best(ask, "bulk", payments.bulks, seconds)
+    if arrow:
+        values["bulk_1000_arrow"] = _best(ask, "arrow", payments.arrows, seconds)
+    return values
+
+
+def turn_of_singles(ask: Ask, payments: Payments, seconds: float) -> dict[str, float]:
+    """The same, of requests with one transaction."""
     alone = ask("single", payments.alone, 1, seconds)
     together = ask("single", payments.together, MANY, seconds)
-    values = {
+    return {
         "single_c1": alone.rate,
         "single_c1_p50": alone.milliseconds(0.5),
         "single_c64": together.rate,
         "single_c64_p99": together.milliseconds(0.99),
-        "bulk_1000": _best(ask, "bulk", payments.bulks, seconds),
     }
-    if arrow:
-        values["bulk_1000_arrow"] = _best(ask, "arrow", payments.arrows, seconds)
-    return values
 
 
 def _best(ask: Ask, kind: str, bulks: Sequence[Bodies], seconds: float) -> float:

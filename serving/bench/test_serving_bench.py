@@ -12,7 +12,9 @@ import pytest
 from load import Load
 from serving_bench import (
     IN_PROCESS,
+    OF_SHADOWED,
     OURS,
+    SHADOWED,
     UNITS,
     Plan,
     measured,
@@ -48,6 +50,20 @@ def test_a_small_run_has_every_measure_of_ours_and_of_the_scorer_alone() -> None
         assert results[of].peer == "FastAPI"
         assert results[of].ratio is not None
         assert results[f"{of}_floor"].ratio is None
+
+
+def test_what_a_challenger_costs_is_told_against_ours_without_one() -> None:
+    found = {
+        OURS: values(10.0),
+        SHADOWED: dict.fromkeys(OF_SHADOWED, 8.0),
+        "peer": values(),
+        IN_PROCESS: values(),
+    }
+    results = {result.name: result for result in results_of(found)}
+    assert {results[of].peer for of in UNITS} == {"peer"}
+    assert results["single_c64_shadowed"].ratio == pytest.approx(0.8)
+    assert results["single_c64_p99_shadowed"].ratio == pytest.approx(1.25)
+    assert {results[f"{of}_shadowed"].peer for of in OF_SHADOWED} == {OURS}
 
 
 def test_the_ratio_is_against_the_best_peer_and_above_one_where_ours_is_better() -> None:

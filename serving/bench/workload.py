@@ -70,13 +70,13 @@ def simulated(*, n_customers: int, n_days: int, n_coming: int) -> Workload:
     )
 
 
-def published_model(folder: Path) -> StoredModel:
+def published_model(folder: Path, *, seed: int = 0) -> StoredModel:
     """An untrained net of the default size in the model store ``folder``."""
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     net = FraudNet(DEFAULT_SPEC.categories, ModelConfig()).eval()
     net.number.per_width.fill_(0.01)  # so that its scores depend on the features
     policy = CapacityPolicy(review_above=0.5, decline_above=0.9)
-    artifact = Artifact(net=net, spec=DEFAULT_SPEC, seed=0, policy=policy)
+    artifact = Artifact(net=net, spec=DEFAULT_SPEC, seed=seed, policy=policy)
     return ModelStore(folder).publish("fraud", lambda into: save_artifact(into, artifact))
 
 

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from fraud_detect.answers import Model
 from fraud_detect.arrow_messages import is_compressed
 from fraud_detect.errors import RequestError
-from fraud_detect.scored_batch import ScoredBatch
+from fraud_detect.scored_batch import ScoredBatch, rows_of
 from fraud_detect.transactions import (
     BEFORE_1970,
     LONGEST_TEXT,
@@ -21,6 +21,7 @@ from fraud_detect.transactions import (
     MAX_TRANSACTIONS,
     Invalid,
     Request,
+    check_length,
 )
 from fraud_ml.feature_spec import FeatureSpec
 from fraud_ml.transactions import MAX_AMOUNT, MAX_NUMBER, transaction_columns
@@ -80,28 +81,14 @@ class ArrowFormat:
             scored: its valid transactions.
             model: which one scored; its name and version are the schema's metadata.
         """
-        rows = iter(
-            zip(
-                request.columns["transaction_id"],
-                scored.scores.tolist(),
-                scored.decisions,
-                strict=True,
-            )
-        )
-        listed = [
-            (*next(rows), scored.degraded, None)
-            if wrong is None
-            else (wrong.transaction_id, None, None, None, wrong.error)
-            for wrong in request.errors
-        ]
-        ids, score, decision, degraded, error = zip(*listed, strict=True)
+        rows = rows_of(request, scored)
         batch = pa.record_batch(
             {
-                "transaction_id": pa.array(ids),
-                "score": pa.array(score, pa.float32()),
-                "decision": pa.array(decision, pa.string()),
-                "degraded": pa.array(degraded, pa.bool_()),
-                "error": pa.array(error, pa.string()),
+                "transaction_id": pa.array(rows["transaction_id"]),
+                "score": pa.array(rows["score"], pa.float32()),
+                "decision": pa.array(rows["decision"], pa.string()),
+                "degraded": pa.array(rows["degraded"], pa.bool_()),
+                "error": pa.array(rows["error"], pa.string()),
             }
         ).replace_schema_metadata({"model": model.name, "version": str(model.version)})
         sink = pa.BufferOutputStream()
@@ -121,7 +108,7 @@ class ArrowFormat:
                 if missing:
                     raise RequestError(400, f"the Arrow stream lacks columns: {', '.join(missing)}")
                 table = _read_some(reader)
-            _check_length(table.num_rows)
+            check_length(table.num_rows)
             table = table.select(self.columns)
             table.validate(full=True)
             return pa.table({name: self._typed(table, name) for name in self.columns})
@@ -186,14 +173,6 @@ class ArrowFormat:
             for row in np.flatnonzero(wrong.fill_null(fill_value=False).to_numpy()):
                 errors[row] = errors[row] or message
         return errors
-
-
-def _check_length(n_rows: int) -> None:
-    if not 0 < n_rows <= MAX_TRANSACTIONS:
-        raise RequestError(
-            413 if n_rows else 400,
-            f"a request has 1 to {MAX_TRANSACTIONS:,} transactions, this has {n_rows:,}",
-        )
 
 
 def _longest(chunk: pa.Array) -> int:

@@ -18,7 +18,7 @@ from fraud_detect.at_work import AtWork
 from fraud_detect.decision_log import DecisionLog
 from fraud_detect.drift import Drift
 from fraud_detect.scorer import Call, Scorer
-from fraud_detect.service_metrics import DRIFT_EVERY, TELL_EVERY, ServiceMetrics
+from fraud_detect.service_metrics import DRIFT_EVERY, TELL_EVERY, ServiceMetrics, worker_name
 from fraud_detect.shadow import Shadow
 from fraud_detect.worker_settings import WorkerSettings
 
@@ -43,7 +43,7 @@ class FraudHandler:
         settings = WorkerSettings.from_environment()
         self._scorer = settings.scorer(version)
         model = self._scorer.model
-        self._metrics = ServiceMetrics(model)
+        self._metrics = ServiceMetrics(model, worker=worker_name())
         self._scorer.watchers.append(self._metrics)
         if settings.decision_log:
             self._decisions = DecisionLog(

@@ -14,10 +14,15 @@ import yaml  # type: ignore[import-untyped]
 
 from fraud_detect import answers
 from fraud_detect.answers import ARROW, JSON
+from fraud_detect.tensors import InferAnswer, InferRequest
 from fraud_detect.transactions import MAX_TRANSACTIONS, TransactionFormat
 from fraud_ml.feature_spec import DEFAULT_SPEC, FeatureSpec
+from fraud_ml.transactions import transaction_columns
 
-_ANSWERS = (answers.Scored, answers.One, answers.Refused, answers.Error)
+_TYPES = (
+    *(answers.Scored, answers.One, answers.Refused, answers.Error),
+    *(InferRequest, InferAnswer),
+)
 _REF = "#/components/schemas/"
 
 
@@ -35,6 +40,7 @@ def document(spec: FeatureSpec) -> dict[str, Any]:
             "/explanations/fraud": {
                 "post": _scoring("explain", "The same, with every feature's contribution.")
             },
+            "/v2/models/fraud/infer": {"post": _inferring(spec)},
             "/ping": {"get": _ping()},
         },
         "security": [{"token": []}],
@@ -62,16 +68,42 @@ def _scoring(name: str, summary: str) -> dict[str, Any]:
         },
         "responses": {
             "200": _answer("Scores, in the order of the request.", "One", "Many", arrow=bool(wide)),
-            "400": _answer(
-                "The request cannot be read, its one transaction is invalid, or the token is"
-                " wrong or missing.",
-                "Error",
-                "ServerError",
-            ),
-            "413": {"description": "Too many transactions, or bytes: then without content."},
-            "503": _answer("The queue is full: try again.", "ServerError"),
-            "507": _answer("The worker died of it, or beside it: send it again.", "ServerError"),
+            **_refusals(),
         },
+    }
+
+
+def _inferring(spec: FeatureSpec) -> dict[str, Any]:
+    columns = ", ".join(f"`{name}`" for name in transaction_columns(spec))
+    return {
+        "operationId": "infer",
+        "summary": "The same in KServe's v2 protocol: scores payments, and counts them.",
+        "description": (
+            f"A tensor for each of {columns}, of N values; more are ignored."
+            " Datatypes are BYTES (text), BOOL, INT8 to INT64, UINT8 to UINT64,"
+            " FP16 to FP64; null: there is none. Out come `transaction_id`, `score` (FP64),"
+            " `decision` (BYTES), `degraded` (BOOL) and `error` (BYTES), with null for what there"
+            " is not."
+        ),
+        "requestBody": {"required": True, "content": {JSON: _one_of("InferRequest")}},
+        "responses": {
+            "200": _answer("Scores, in the order of the request.", "InferAnswer"),
+            **_refusals(),
+        },
+    }
+
+
+def _refusals() -> dict[str, Any]:
+    return {
+        "400": _answer(
+            "The request cannot be read, its one transaction is invalid, or the token is"
+            " wrong or missing.",
+            "Error",
+            "ServerError",
+        ),
+        "413": {"description": "Too many transactions, or bytes: then without content."},
+        "503": _answer("The queue is full: try again.", "ServerError"),
+        "507": _answer("The worker died of it, or beside it: send it again.", "ServerError"),
     }
 
 
@@ -106,9 +138,7 @@ def _one_of(*names: str) -> dict[str, Any]:
 
 def _schemas(spec: FeatureSpec) -> dict[str, Any]:
     transaction = TransactionFormat(spec).transaction_type
-    _, found = msgspec.json.schema_components(
-        [transaction, *_ANSWERS], ref_template=_REF + "{name}"
-    )
+    _, found = msgspec.json.schema_components([transaction, *_TYPES], ref_template=_REF + "{name}")
     reasons = {"type": "boolean", "default": False, "description": "Whether to say why."}
     found["Transaction"]["properties"]["reasons"] = reasons
     refs = {name: {"$ref": _REF + name} for name in ("Transaction", "Scored", "Refused", "Model")}

@@ -10,14 +10,14 @@ import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from msgspec import UNSET
 
-from fraud_detect import answers
+from fraud_detect import answers, tensors
 from fraud_detect.answers import (
     ARROW,
     JSON,
@@ -33,15 +33,15 @@ from fraud_detect.answers import (
 )
 from fraud_detect.arrow_format import ArrowFormat
 from fraud_detect.errors import RequestError
-from fraud_detect.online_state import OnlineState
-from fraud_detect.scored_batch import ScoredBatch, Watcher
+from fraud_detect.online_state import Features
+from fraud_detect.scored_batch import ScoredBatch, Watcher, rows_of
 from fraud_detect.transactions import Columns, Request, TransactionFormat
 from fraud_ml.artifact import Artifact
 from fraud_ml.attribution import Attributor
 from fraud_ml.fast_net import FastNet
 from fraud_ml.policy import Decision, DecisionPolicy
 from fraud_ml.reasons import Explainer
-from fraud_ml.replica import features_of_nobody
+from fraud_ml.replica import Replica, features_of_nobody
 
 STAGES = ("parse", "state", "score", "decide", "answer")
 """What is done to a batch, in this order. To decide includes the watchers."""
@@ -71,6 +71,17 @@ class Answer:
     content_type: str = JSON
 
 
+class State(Protocol):
+    """Where the features come from: an :class:`~fraud_detect.online_state.OnlineState`."""
+
+    @property
+    def replica(self) -> Replica:
+        """The state as of now."""
+
+    def count(self, columns: Mapping[str, Sequence[Any]]) -> Features:
+        """The features of transactions, which count from now on."""
+
+
 class _Stopwatch:
     """How long each stage took, in seconds; those that were left out are missing."""
 
@@ -88,7 +99,7 @@ class Scorer:
     """A model with the state of its features, ready to score."""
 
     def __init__(
-        self, artifact: Artifact, state: OnlineState, *, name: str, version: int, threads: int = 1
+        self, artifact: Artifact, state: State, *, name: str, version: int, threads: int = 1
     ) -> None:
         """Prepares a model.
 
@@ -143,7 +154,10 @@ class Scorer:
         try:
             if call.content_type == ARROW:
                 return self._arrow.read(call.body)
-            return self._format.read(call.body)
+            request = self._format.read(call.body)
+            if request.infer is not None and call.explain:
+                raise RequestError(400, "KServe v2 has no explanations here: send transactions")
+            return request
         except RequestError as error:
             return error
 
@@ -217,6 +231,10 @@ class Scorer:
     def _answer(self, request: Request, batch: ScoredBatch, call: Call) -> Answer:
         if call.content_type == ARROW:
             return Answer(_OK, self._arrow.write(request, batch, self.model), ARROW)
+        if request.infer is not None and not (request.is_single and request.errors[0]):
+            rows, model = rows_of(request, batch), self.model
+            body = tensors.write(request.infer, rows, name=model.name, version=model.version)
+            return Answer(_OK, body)
         valid = iter(self._listed(request, batch, explain=call.explain))
         if request.is_single:
             (invalid,) = request.errors

@@ -4,17 +4,22 @@ TorchServe parses a line of a worker for each value, so that what happens thousa
 second is counted here, and told once a second. Workers tell what was added since the last time;
 TorchServe adds up, over all workers, and over those that were killed. What a killed worker counted
 in its last second is not told.
+
+Of a gauge TorchServe keeps what was told last of the same labels. So gauges have the label
+``worker``, and its successor has the same as a worker that was killed.
 """
 
 from __future__ import annotations
 
 import re
 import socket
+import sys
 import time
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -41,7 +46,12 @@ class Metric:
     kind: Literal["counter", "gauge"]
     unit: str
     labels: tuple[str, ...] = ()
-    """Beside ``version``, the model's, which comes first."""
+    """Beside those that all of a kind have."""
+
+    @property
+    def all_labels(self) -> tuple[str, ...]:
+        """``version``, the model's; of a gauge ``worker``; then its own."""
+        return ("version", *(("worker",) if self.kind == "gauge" else ()), *self.labels)
 
 
 METRICS = (
@@ -65,11 +75,32 @@ _NO_LABEL = re.compile(r"[^\w.+-]")  # the line's own signs, and what could brea
 Labels = tuple[str, ...]
 
 
+def worker_name(arguments: Sequence[str] = tuple(sys.argv)) -> str:
+    """The number of this worker by which TorchServe tells them apart, as in ``.ts.sock.9000``.
+
+    TorchServe starts another in place of one that ended with the same number.
+
+    Args:
+        arguments: that TorchServe gave it.
+    """
+    for option, value in pairwise(arguments):
+        if option in {"--sock-name", "--port"}:
+            return value.rpartition(".")[2]
+    return "0"
+
+
 class ServiceMetrics:
     """Of one worker, and one version of a model."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, *, worker: str) -> None:
+        """Nothing is counted.
+
+        Args:
+            model: the version.
+            worker: which one; no other that runs has this name.
+        """
         self._version = str(model.version)
+        self._worker = worker
         self._values: dict[tuple[str, Labels], float] = {}
         self._told: dict[tuple[str, Labels], float] = {}
         self._statuses: Counter[int] = Counter()
@@ -109,7 +140,8 @@ class ServiceMetrics:
             value: as of now.
             *labels: values, in the metric's order.
         """
-        self._values[name, (self._version, *labels)] = value
+        own = (self._worker,) if _KINDS[name].kind == "gauge" else ()
+        self._values[name, (self._version, *own, *labels)] = value
 
     def lines(self) -> str:
         """What changed since the last call, a line for each; empty where nothing did."""
@@ -148,9 +180,9 @@ class ServiceMetrics:
 
 
 def _line(metric: Metric, values: Labels, value: float) -> str:
-    names = ("version", *metric.labels)
     labels = ",".join(
-        f"{name}:{_NO_LABEL.sub('_', text)}" for name, text in zip(names, values, strict=True)
+        f"{name}:{_NO_LABEL.sub('_', text)}"
+        for name, text in zip(metric.all_labels, values, strict=True)
     )
     number = f"{value:.9f}".rstrip("0").rstrip(".")
     return f"[METRICS]{metric.name}.{metric.unit}:{number}|#{labels}|#type:{metric.kind.upper()}"
@@ -163,7 +195,7 @@ def declaration() -> str:
         lines.append(f"  {kind}:\n")
         for metric in METRICS:
             if metric.kind == kind:
-                labels = ", ".join(("version", *metric.labels))
+                labels = ", ".join(metric.all_labels)
                 lines.append(
                     f"    - {{name: {metric.name}, unit: {metric.unit}, dimensions: [{labels}]}}\n"
                 )

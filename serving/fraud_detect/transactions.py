@@ -15,7 +15,9 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Raw, UnsetType
 
+from fraud_detect import tensors
 from fraud_detect.errors import RequestError
+from fraud_detect.tensors import InferRequest
 from fraud_ml.feature_spec import FeatureSpec
 from fraud_ml.transactions import MAX_AMOUNT, MAX_NUMBER, transaction_columns
 
@@ -48,6 +50,17 @@ Columns = dict[str, Sequence[Any]]
 class _Request(msgspec.Struct, gc=False):
     transactions: list[Raw] | UnsetType = msgspec.UNSET
     reasons: bool = False
+    inputs: Raw | UnsetType = msgspec.UNSET
+    transaction_id: Raw | UnsetType = msgspec.UNSET
+
+    @property
+    def is_of_tensors(self) -> bool:
+        """It is one of KServe v2, and no transaction that has a column ``inputs``."""
+        return (
+            self.inputs is not msgspec.UNSET
+            and self.transactions is msgspec.UNSET
+            and self.transaction_id is msgspec.UNSET
+        )
 
 
 class _Identified(msgspec.Struct, gc=False):
@@ -77,6 +90,8 @@ class Request:
     """It is the transaction itself, and not a list of them."""
     reasons: bool
     """Whether the answer shall give reasons."""
+    infer: InferRequest | None = None
+    """Where it was one of KServe v2, and wants such an answer."""
 
 
 class TransactionFormat:
@@ -112,30 +127,66 @@ class TransactionFormat:
             raise RequestError(
                 400, f"the request is no JSON object that we know: {error}"
             ) from None
+        if request.is_of_tensors:
+            return self._read_tensors(tensors.read(body))
         is_single = isinstance(request.transactions, UnsetType)
         parts = [body] if isinstance(request.transactions, UnsetType) else request.transactions
-        if not 0 < len(parts) <= MAX_TRANSACTIONS:
-            raise RequestError(
-                413 if parts else 400,
-                f"a request has 1 to {MAX_TRANSACTIONS:,} transactions, this has {len(parts):,}",
-            )
-        latest = int((self._now() + MAX_AHEAD.total_seconds()) * 1e6)
+        check_length(len(parts))
+        latest = self._latest()
         read = [self._read_one(part, latest) for part in parts]
+        return self._request_of(read, is_single=is_single, reasons=request.reasons)
+
+    def _read_tensors(self, infer: InferRequest) -> Request:
+        columns = tensors.columns_of(infer, self.columns)
+        n_rows = len(columns["transaction_id"])
+        check_length(n_rows)
+        latest = self._latest()
+        read = [
+            self._read_row(dict(zip(columns, values, strict=True)), latest)
+            for values in zip(*columns.values(), strict=True)
+        ]
+        return self._request_of(read, is_single=n_rows == 1, reasons=False, infer=infer)
+
+    def _latest(self) -> int:
+        """The last time, in microseconds, that a transaction may have."""
+        return int((self._now() + MAX_AHEAD.total_seconds()) * 1e6)
+
+    def _request_of(
+        self,
+        read: Sequence[tuple[Any, ...] | Invalid],
+        *,
+        is_single: bool,
+        reasons: bool,
+        infer: InferRequest | None = None,
+    ) -> Request:
         rows = [row for row in read if not isinstance(row, Invalid)]
         columns = zip(*rows, strict=True) if rows else ((),) * len(self.columns)
         return Request(
             columns=dict(zip(self.columns, columns, strict=True)),
             errors=tuple(row if isinstance(row, Invalid) else None for row in read),
             is_single=is_single,
-            reasons=request.reasons,
+            reasons=reasons,
+            infer=infer,
         )
 
     def _read_one(self, part: bytes | bytearray | Raw, latest: int) -> tuple[Any, ...] | Invalid:
         """The values of a transaction, in the order of :attr:`columns`."""
         try:
-            values: tuple[Any, ...] = self._values(self._transaction.decode(part))
+            transaction = self._transaction.decode(part)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             return Invalid(_id_of(part), str(error))
+        return self._in_time(self._values(transaction), latest)
+
+    def _read_row(self, row: dict[str, Any], latest: int) -> tuple[Any, ...] | Invalid:
+        """The same of values that were read already."""
+        try:
+            transaction = msgspec.convert(row, self.transaction_type, strict=True)
+        except msgspec.ValidationError as error:
+            return Invalid(_id_in(row), str(error))
+        return self._in_time(self._values(transaction), latest)
+
+    def _in_time(self, values: tuple[Any, ...], latest: int) -> tuple[Any, ...] | Invalid:
+        """``values`` with the time in microseconds, unless that cannot be."""
         name, when, *others = values
         if type(when) is not int:
             when = (when - _EPOCH) // _MICROSECOND
@@ -147,10 +198,26 @@ class TransactionFormat:
         return values
 
 
+def check_length(n_rows: int) -> None:
+    """Raises :class:`RequestError` where a request has no transaction, or too many."""
+    if not 0 < n_rows <= MAX_TRANSACTIONS:
+        raise RequestError(
+            413 if n_rows else 400,
+            f"a request has 1 to {MAX_TRANSACTIONS:,} transactions, this has {n_rows:,}",
+        )
+
+
 def _id_of(part: bytes | bytearray | Raw) -> Any:
     try:
         return _identified.decode(part).transaction_id
     except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+def _id_in(row: dict[str, Any]) -> Any:
+    try:
+        return msgspec.convert(row, _Identified, strict=True).transaction_id
+    except msgspec.ValidationError:
         return None
 
 

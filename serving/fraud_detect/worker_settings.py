@@ -9,6 +9,7 @@ from pathlib import Path
 
 from data_connector import ModelStore, open_journal
 from fraud_detect.errors import ServingError
+from fraud_detect.late_state import online_state
 from fraud_detect.online_state import OnlineState
 from fraud_detect.scorer import Scorer
 from fraud_detect.snapshots import Snapshots
@@ -78,7 +79,7 @@ class WorkerSettings:
             ) from None
 
     def scorer(self, version: str) -> Scorer:
-        """The scorer of a model's version, with the state as of now.
+        """The scorer of a model's version, with the state as of now, or as soon as it is there.
 
         Args:
             version: a number, or an alias as ``champion``.
@@ -86,7 +87,7 @@ class WorkerSettings:
         Raises:
             ServingError: there is no such version.
             ArtifactError: it is damaged.
-            ConnectorError: a store cannot be read.
+            ConnectorError: the model store cannot be read, or the feature store holds no state.
         """
         store = ModelStore(self.model_store)
         stored = (
@@ -95,9 +96,12 @@ class WorkerSettings:
             else store.resolve(MODEL_NAME, version)
         )
         artifact = load_artifact(stored.path)
-        state = OnlineState(
-            open_journal(hasty(self.feature_store)), Snapshots(self.feature_store, artifact.spec)
-        )
+
+        def open_state() -> OnlineState:
+            journal = open_journal(hasty(self.feature_store))
+            return OnlineState(journal, Snapshots(self.feature_store, artifact.spec))
+
+        state = online_state(open_state, artifact.spec)
         return Scorer(
             artifact, state, name=MODEL_NAME, version=stored.version, threads=self.threads
         )

@@ -110,14 +110,16 @@ def test_torchserve_tells_it(tmp_path) -> None:
         found = metrics_when(
             server.ports.metrics,
             lambda found: (
-                found["fraud_drift_rows"].get(("1",)) == 1_200
-                and ("1",) in found["fraud_score_psi"]
+                list(found["fraud_drift_rows"].values()) == [1_200]
+                and found["fraud_score_psi"]
                 and len(found["fraud_feature_psi"]) == n_features
             ),
         )
     scores = np.float32([row["score"] for row in reply.json["transactions"]])
     of_score = psi(low.score, low.score.count(scores))
     assert of_score > 1
-    assert found["fraud_score_psi"]["1",] == pytest.approx(of_score)
-    assert {name for _, name in found["fraud_feature_psi"]} == set(SPEC.names)
-    assert found["fraud_feature_psi"]["1", "amount"] > 1
+    ((version, worker),) = found["fraud_score_psi"]
+    assert version == "1"
+    assert found["fraud_score_psi"]["1", worker] == pytest.approx(of_score)
+    assert {name for *_, name in found["fraud_feature_psi"]} == set(SPEC.names)
+    assert found["fraud_feature_psi"]["1", worker, "amount"] > 1

@@ -27,7 +27,7 @@ from payments import (
 )
 
 from data_connector import ConnectorError, JournalReplacedError, open_journal
-from fraud_detect import online_state
+from fraud_detect import late_state, online_state
 from fraud_detect.errors import ServingError
 from fraud_detect.online_state import OnlineState
 from fraud_detect.scorer import Call, Scorer
@@ -118,6 +118,39 @@ def test_a_locked_store_degrades_answers_quickly_and_for_no_longer_than_it_lasts
     same_features(count(scorer.state, 60, 90), url, IDS[60:90])
 
 
+def test_a_worker_that_starts_while_the_store_is_locked_has_its_history_when_it_can(
+    url, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setattr(late_state, "RETRY_AFTER", 0.01)
+    with state_of(url) as state:
+        count(state, 0, 40)
+    publish(tmp_path / "models", small_artifact())
+    settings = WorkerSettings(model_store=str(tmp_path / "models"), feature_store=url)
+    with closing(sqlite3.connect(tmp_path / "features.db", isolation_level=None)) as other:
+        other.execute("PRAGMA locking_mode = EXCLUSIVE")
+        other.execute("BEGIN EXCLUSIVE")
+        scorer = settings.scorer("1")
+        assert is_degraded(scorer, BODIES[40])
+        assert scorer.state.replica.position == 0
+    deadline = time.monotonic() + 30
+    while is_degraded(scorer, BODIES[41]):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert [row["transaction_id"] for row in counted(url)] == [*IDS[:40], IDS[41]]
+    same_features(count(scorer.state, 60, 90), url, IDS[60:90])
+
+
+def test_a_worker_does_not_start_on_a_state_that_will_never_be_right(url, tmp_path) -> None:
+    state = state_at(url)
+    count(state, 0, 10)
+    Snapshots(url, SPEC).save(state.replica)
+    damage(url, lambda content: content[:-1])
+    publish(tmp_path / "models", small_artifact())
+    settings = WorkerSettings(model_store=str(tmp_path / "models"), feature_store=url)
+    with pytest.raises(ServingError, match=r"features\.db.*backfill"):
+        settings.scorer("1")
+
+
 def test_a_store_that_failed_is_left_alone_for_a_second(url, tmp_path) -> None:
     scorer = scorer_at(hasty(url), small_artifact())
     with closing(sqlite3.connect(tmp_path / "features.db", isolation_level=None)) as other:
@@ -148,7 +181,7 @@ def test_a_postgresql_that_is_killed_degrades_answers_until_it_is_back(
 _ON_A_FULL_DISK = """
 import json, os, sys
 from payments import bodies_of, scorer_at, small_artifact, small_simulation
-from fraud_detect import online_state
+from fraud_detect import late_state, online_state
 from fraud_detect.scorer import Call
 
 online_state.RETRY_AFTER = 0

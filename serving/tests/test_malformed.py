@@ -72,6 +72,29 @@ def test_any_values_are_scored_or_refused_with_a_reason(scorer, changes) -> None
     assert answer.status == 200 or (answer.status == 400 and json.loads(answer.body)["error"])
 
 
+_TENSORS = [
+    {
+        "name": name,
+        "shape": [2],
+        "datatype": "FP64" if name == "amount" else "INT64",
+        "data": [row[name] for row in ROWS[:2]],
+    }
+    for name in ROWS[0]
+]
+
+
+@ONE
+@given(
+    at=st.sampled_from(range(len(_TENSORS))),
+    changes=st.dictionaries(st.sampled_from(list(_TENSORS[0])), _JSON_VALUES, min_size=1),
+    more=st.dictionaries(st.sampled_from(["id", "outputs", "parameters"]), _JSON_VALUES),
+)
+def test_any_tensors_are_scored_or_refused_with_a_reason(scorer, at, changes, more) -> None:
+    tensors = [*_TENSORS[:at], _TENSORS[at] | changes, *_TENSORS[at + 1 :]]
+    (answer,) = scorer.answer([Call(json.dumps({"inputs": tensors, **more}).encode())])
+    assert answer.status == 200 or (answer.status == 400 and json.loads(answer.body)["error"])
+
+
 def test_a_time_that_no_state_can_count_does_not_cost_others_their_history(scorer) -> None:
     rows = [row | {"customer_id": 1} for row in ROWS[:3]]
     rows[1]["timestamp"] = -(2**61) - 1

@@ -54,7 +54,10 @@ def api(server: TorchServe) -> schemathesis.BaseSchema:
     return schema
 
 
-_OPERATIONS = [("/predictions/fraud", "POST"), ("/explanations/fraud", "POST"), ("/ping", "GET")]
+_OPERATIONS = [
+    *(("/predictions/fraud", "POST"), ("/explanations/fraud", "POST")),
+    *(("/v2/models/fraud/infer", "POST"), ("/ping", "GET")),
+]
 
 
 @pytest.mark.parametrize(("path", "method"), _OPERATIONS)

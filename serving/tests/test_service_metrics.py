@@ -1,15 +1,29 @@
 """What the service tells Prometheus is what happened, whichever worker it happened to."""
 
+import json
 import re
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import replace
 
 import numpy as np
+import psutil
 import pytest
-from payments import bodies_of, calls_of, scorer_at, small_artifact, small_simulation
-from server import ask, metrics_when, running_server
+from faults import workers
+from payments import (
+    SPEC,
+    bodies_of,
+    calls_of,
+    rows_of,
+    scorer_at,
+    small_artifact,
+    small_simulation,
+)
+from server import Samples, ask, metrics_when, running_server
 
 from fraud_detect.scorer import STAGES, Call
 from fraud_detect.service_metrics import METRICS, SCORES, SECONDS, TOTAL, ServiceMetrics
+from fraud_ml.distribution import fit_reference
 
 PAYMENTS = small_simulation().transactions
 SCORE = "/predictions/fraud"
@@ -30,7 +44,7 @@ def scorer(tmp_path):
 
 @pytest.fixture
 def metrics(scorer) -> ServiceMetrics:
-    metrics = ServiceMetrics(scorer.model)
+    metrics = ServiceMetrics(scorer.model, worker="9000")
     scorer.watchers.append(metrics)
     return metrics
 
@@ -43,13 +57,13 @@ def test_what_was_told_is_not_told_again(scorer, metrics) -> None:
     answer(scorer, metrics, calls_of(PAYMENTS.slice(0, 7)))
     first = lines_of(metrics)
     assert first["fraud_requests_total", "version:1,status:200"] == 7
-    assert first["fraud_model_info", "version:1,model:fraud"] == 1
+    assert first["fraud_model_info", "version:1,worker:9000,model:fraud"] == 1
     assert metrics.lines() == ""
     answer(scorer, metrics, [*calls_of(PAYMENTS.slice(7, 4)), Call(b"{")])
     second = lines_of(metrics)
     assert second["fraud_requests_total", "version:1,status:200"] == 4
     assert second["fraud_requests_total", "version:1,status:400"] == 1
-    assert ("fraud_model_info", "version:1,model:fraud") not in second
+    assert ("fraud_model_info", "version:1,worker:9000,model:fraud") not in second
 
 
 def test_a_bucket_has_all_that_is_not_above_its_bound(scorer, metrics) -> None:
@@ -78,7 +92,7 @@ def test_each_call_waited_for_every_stage(metrics) -> None:
 
 def test_labels_cannot_break_a_line(metrics) -> None:
     metrics.set("fraud_state_keys", 3, "a:b,c|#d\n")
-    assert lines_of(metrics)["fraud_state_keys", "version:1,key:a_b_c__d_"] == 3
+    assert lines_of(metrics)["fraud_state_keys", "version:1,worker:9000,key:a_b_c__d_"] == 3
 
 
 def test_through_torchserve_counts_are_exact_with_two_workers(tmp_path) -> None:
@@ -107,8 +121,55 @@ def test_through_torchserve_counts_are_exact_with_two_workers(tmp_path) -> None:
     scores = np.float32([reply.json["score"] for reply in replies])
     for bound, count in found["fraud_score_bucket"].items():
         assert count == np.count_nonzero(scores <= np.float32(bound[1]))
+    assert set(found) <= {metric.name for metric in METRICS}
+    # Each tells its own gauges: none overwrites another's.
+    workers = {worker for _, worker, _ in found["fraud_model_info"]}
+    assert len(workers) == 2
+    assert set(found["fraud_model_info"].values()) == {1}
     for key in ("customer_id", "terminal_id"):  # a worker may know the last payments not yet
         n_keys = len(PAYMENTS.slice(0, 120)[key].unique())
-        assert 0.8 * n_keys < found["fraud_state_keys"]["1", key] <= n_keys
-    assert found["fraud_model_info"] == {("1", "fraud"): 1}
-    assert set(found) <= {metric.name for metric in METRICS}
+        of_workers = [found["fraud_state_keys"]["1", worker, key] for worker in workers]
+        assert 0.8 * n_keys < max(of_workers) <= n_keys
+
+
+def test_what_two_workers_have_seen_adds_up_and_a_successor_goes_on_under_the_same_name(
+    tmp_path,
+) -> None:
+    rows = np.zeros((9, len(SPEC.names)), np.float32)
+    artifact = replace(small_artifact(), reference=fit_reference(rows, np.zeros(9), SPEC.names))
+    first, *others = (
+        json.dumps({"transactions": rows_of(PAYMENTS.slice(start, 100))}).encode()
+        for start in (0, 100, 200)
+    )
+    with (
+        running_server(tmp_path, artifact=artifact, workers=2, batch_size=1) as server,
+        ThreadPoolExecutor() as callers,
+    ):
+        metrics, inference = server.ports.metrics, server.ports.inference
+
+        def seen(found: Samples) -> dict[str, float]:
+            return {worker: rows for (_, worker), rows in found["fraud_drift_rows"].items()}
+
+        assert ask(inference, SCORE, first).status == 200
+        found = metrics_when(metrics, lambda found: 100 in seen(found).values())
+        (busy,) = (worker for worker, rows in seen(found).items() if rows == 100)
+        # It gets one of the two at most: nobody else than the other worker can answer then.
+        process = next(each for each in workers(server) if busy in name_of(each))
+        process.suspend()
+        replies = [callers.submit(ask, inference, SCORE, body) for body in others]
+        assert next(as_completed(replies)).result().status == 200
+        process.resume()
+        found = metrics_when(metrics, lambda found: sum(seen(found).values()) >= 200)
+        assert len(seen(found)) == 2
+        assert seen(found)[busy] == 100  # it tells the drift once a minute
+        keys = {worker for _, worker, _ in found["fraud_state_keys"]}
+        assert keys == set(seen(found))
+        process.kill()
+        metrics_when(metrics, lambda found: seen(found)[busy] == 0)
+        assert {worker for _, worker, _ in found["fraud_model_info"]} == keys
+
+
+def name_of(worker: psutil.Process) -> str:
+    """The argument by which TorchServe tells workers apart."""
+    arguments = worker.cmdline()
+    return arguments[arguments.index("--sock-name") + 1]
