@@ -40,7 +40,7 @@ _EPISODES = (
 )
 WORLDS = {
     "handbook": World("the handbook's frauds", HANDBOOK_FRAUDS),
-    "rings": World("rings beside them", (*HANDBOOK_FRAUDS, Rings(a_day=0.3))),
+    "rings": World("the handbook's and rings", (*HANDBOOK_FRAUDS, Rings(a_day=0.3))),
     "episodes": World("other frauds without rings", _EPISODES),
     "other": World("other frauds", (*_EPISODES, Rings())),
 }

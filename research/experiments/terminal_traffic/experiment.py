@@ -2,26 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
-import datetime as dt
-
 from experiments.ablation import ablation, measure_without
 from experiments.study import Study
-from fraud_ml.feature_spec import DEFAULT_SPEC, Aggregate, WindowFeature
+from fraud_ml.feature_spec import TRAFFIC_FEATURES, default_spec
 
-CANDIDATES = tuple(
-    WindowFeature(
-        name=f"terminal_{name}_{days}d_now",
-        key="terminal_id",
-        aggregate=Aggregate.DISTINCT if of else Aggregate.COUNT,
-        window=dt.timedelta(days=days),
-        of=of,
-    )
-    for days in (1, 7)
-    for name, of in (("count", None), ("customers", "customer_id"))
-)
-"""The payments and the different customers at the terminal, in the last day and the last seven."""
-SPEC = dataclasses.replace(DEFAULT_SPEC, features=(*DEFAULT_SPEC.features, *CANDIDATES))
 WORLDS = ("rings", "handbook", "episodes")
 SWEEP = ablation(
     title="The terminal's traffic, beside 30 other features",
@@ -32,5 +16,5 @@ SWEEP = ablation(
 
 def run(study: Study) -> None:
     """The library's features without the candidates, and with them."""
-    names = [it.name for it in CANDIDATES]
-    measure_without(study, SWEEP, names, spec=SPEC, worlds=WORLDS)
+    candidates = [it.name for it in TRAFFIC_FEATURES]
+    measure_without(study, SWEEP, candidates, spec=default_spec(traffic=True), worlds=WORLDS)
