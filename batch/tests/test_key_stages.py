@@ -15,6 +15,7 @@ from fraud_ml.feature_spec import (
     RowFeature,
     RowValue,
     WindowFeature,
+    default_spec,
     last_transactions,
 )
 from fraud_ml.feature_spec_toml import spec_from_toml
@@ -29,7 +30,7 @@ def keys(stages: tuple[KeyStage, ...]) -> list[tuple[str, ...]]:
     return [stage.key for stage in stages]
 
 
-@pytest.mark.parametrize("spec", [DEFAULT_SPEC, SHOP])
+@pytest.mark.parametrize("spec", [DEFAULT_SPEC, default_spec(traffic=True), SHOP])
 @pytest.mark.parametrize("hot", [set(), {("customer_id",)}, {("customer_id", "device_id")}])
 def test_each_feature_is_computed_once(spec: FeatureSpec, hot: set[tuple[str, ...]]) -> None:
     found = [feature for stage in plan_stages(spec, hot) for feature in stage.features]

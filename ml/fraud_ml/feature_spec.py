@@ -391,17 +391,39 @@ def handbook_spec(*, label_delay: dt.timedelta = DEFAULT_LABEL_DELAY) -> Feature
     return FeatureSpec(features=_handbook_features(label_delay))
 
 
+TRAFFIC_FEATURES = tuple(
+    WindowFeature(
+        name=f"terminal_{name}_{days}d_now",
+        key=Key.TERMINAL,
+        aggregate=aggregate,
+        window=dt.timedelta(days=days),
+        of=of,
+    )
+    for days in (1, 7)
+    for name, aggregate, of in (
+        ("count", Aggregate.COUNT, None),
+        ("customers", Aggregate.DISTINCT, Key.CUSTOMER.value),
+    )
+)
+"""What goes on at a terminal now, with no wait for labels: the payments and the different customers
+of the last day and of the last seven. They find rings, whose customers all pay at the same few
+terminals, and gained nothing elsewhere; so :func:`default_spec` has them where it is asked to."""
+
 SIMULATOR_DESIGNED = frozenset(
     {
         "customer_max_amount_to_median_14d",
+        "terminal_last_label",
+        "terminal_fraud_age",
         "terminal_fraud_run_age",
+        "terminal_label_gap",
         "terminal_count_14d",
         "terminal_fraud_rate_14d",
+        *(feature.name for feature in TRAFFIC_FEATURES),
     }
 )
-"""Features of :func:`default_spec` that were thought of by who knew how the simulator works: that
-a stolen card pays 5 times the usual for 14 days, and that a terminal's frauds go on for 28 days
-without a break. The others anybody would try."""
+"""Features of :func:`default_spec` that were thought of by who knew how a simulator works: that a
+stolen card pays 5 times the usual for 14 days, that a terminal's frauds go on for 28 days without a
+break, that a ring meets at its terminals. The others anybody would try."""
 
 
 def default_spec(
@@ -409,6 +431,7 @@ def default_spec(
     label_delay: dt.timedelta = DEFAULT_LABEL_DELAY,
     resolution: dt.timedelta = dt.timedelta(minutes=10),
     simulator_designed: bool = True,
+    traffic: bool = False,
 ) -> FeatureSpec:
     """The handbook's features, at a resolution that bounds memory, and fifteen stronger ones.
 
@@ -419,7 +442,13 @@ def default_spec(
         label_delay: time from a transaction to its label.
         resolution: of time.
         simulator_designed: with False, without the features in :data:`SIMULATOR_DESIGNED`.
+        traffic: with True, the :data:`TRAFFIC_FEATURES` come after the others.
+
+    Raises:
+        ValueError: traffic is asked for without what is designed for a simulator, as it is.
     """
+    if traffic and not simulator_designed:
+        raise ValueError("traffic features are simulator-designed: ask for both or for neither")
     delay = (-(-label_delay // resolution) + 1) * resolution
     customer: list[tuple[str, Aggregate, int | None]] = [
         ("amount_to_median", Aggregate.AMOUNT_TO_MEDIAN, None),
@@ -456,6 +485,7 @@ def default_spec(
     )
     if not simulator_designed:
         more = tuple(feature for feature in more if feature.name not in SIMULATOR_DESIGNED)
+    more += TRAFFIC_FEATURES if traffic else ()
     return FeatureSpec(features=_handbook_features(delay) + more, resolution=resolution)
 
 

@@ -1,12 +1,15 @@
 import dataclasses
 import datetime as dt
 import json
+from pathlib import Path
 
 import pytest
 
 from fraud_ml.feature_spec import (
     DEFAULT_SPEC,
     HANDBOOK_SPEC,
+    SIMULATOR_DESIGNED,
+    TRAFFIC_FEATURES,
     Aggregate,
     ColumnFeature,
     ColumnKind,
@@ -15,6 +18,7 @@ from fraud_ml.feature_spec import (
     RowFeature,
     RowValue,
     WindowFeature,
+    default_spec,
     handbook_spec,
     last_transactions,
 )
@@ -105,7 +109,10 @@ UNUSUAL = FeatureSpec(
 )
 
 
-@pytest.mark.parametrize("spec", [HANDBOOK_SPEC, DEFAULT_SPEC, UNUSUAL])
+TRAFFIC = default_spec(traffic=True)
+
+
+@pytest.mark.parametrize("spec", [HANDBOOK_SPEC, DEFAULT_SPEC, TRAFFIC, UNUSUAL])
 def test_a_spec_goes_through_json_and_toml_and_back_with_its_hash(spec):
     for again in (
         FeatureSpec.from_json(json.loads(json.dumps(spec.to_json()))),
@@ -126,8 +133,30 @@ def test_a_spec_knows_what_it_reads_and_what_is_a_category():
     assert counts.columns == ("terminal_id", "amount")
 
 
+def test_traffic_comes_after_the_default_features_where_it_is_asked_for():
+    assert TRAFFIC.features == (*DEFAULT_SPEC.features, *TRAFFIC_FEATURES)
+    assert TRAFFIC.resolution == DEFAULT_SPEC.resolution
+    assert TRAFFIC.columns == DEFAULT_SPEC.columns
+    assert [it.delay for it in TRAFFIC_FEATURES] == [dt.timedelta(0)] * 4
+    example = Path(__file__).parents[1] / "examples/traffic.toml"
+    assert spec_from_toml(example.read_text(encoding="utf-8")) == TRAFFIC
+
+
+def test_what_was_designed_for_a_simulator_is_named_and_can_be_left_out():
+    assert set(TRAFFIC.names) > SIMULATOR_DESIGNED > {it.name for it in TRAFFIC_FEATURES}
+    kept = default_spec(simulator_designed=False)
+    assert kept.features == tuple(
+        it for it in DEFAULT_SPEC.features if it.name not in SIMULATOR_DESIGNED
+    )
+    assert len(kept.names) == 23
+    with pytest.raises(ValueError, match="ask for both or for neither"):
+        default_spec(simulator_designed=False, traffic=True)
+
+
 def test_hashes_do_not_drift_and_tell_specs_apart():
     assert HANDBOOK_SPEC.hash == "23c0c64c1aaa14851f39f25d813ce3dfa7c2c4f869035721bc9c85ec39078edd"
+    assert DEFAULT_SPEC.hash == "9bf26be3899515ffeba961998f1e03690cc2e0b06a029195b5abe9c810444435"
+    assert TRAFFIC.hash == "fefa85f17d9df0bf4f9b0a8b7730cd9a0472abfda16f8e78409c04e35e2f20d7"
     assert len({HANDBOOK_SPEC.hash, DEFAULT_SPEC.hash, UNUSUAL.hash}) == 3
     finer = dataclasses.replace(UNUSUAL, resolution=dt.timedelta(minutes=1))
     assert finer.hash != UNUSUAL.hash

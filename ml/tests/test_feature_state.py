@@ -17,6 +17,7 @@ from fraud_ml.feature_spec import (
     RowFeature,
     RowValue,
     WindowFeature,
+    default_spec,
 )
 from fraud_ml.feature_state import _MANY, FeatureState
 from fraud_ml.features import compute_features
@@ -183,7 +184,11 @@ def test_batches_of_any_size_give_the_same(payments, cuts):
     )
 
 
-@pytest.mark.parametrize("spec", [HANDBOOK_SPEC, DEFAULT_SPEC], ids=["handbook", "default"])
+@pytest.mark.parametrize(
+    "spec",
+    [HANDBOOK_SPEC, DEFAULT_SPEC, default_spec(traffic=True)],
+    ids=["handbook", "default", "traffic"],
+)
 def test_over_months_of_payments_and_labels_it_agrees(spec):
     data = simulate(
         Scenario(n_days=70, seed=1, population=Population(n_customers=60, n_terminals=30))

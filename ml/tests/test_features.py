@@ -16,6 +16,7 @@ from fraud_ml.errors import DataError
 from fraud_ml.feature_spec import (
     DEFAULT_SPEC,
     HANDBOOK_SPEC,
+    TRAFFIC_FEATURES,
     Aggregate,
     FeatureSpec,
     Key,
@@ -451,6 +452,18 @@ def test_the_default_spec_holds_the_handbooks_features_and_fifteen_more():
     handbook = compute_features(transactions, labels, HANDBOOK_SPEC)
     assert features.num_columns == handbook.num_columns + 15
     assert features.select(handbook.column_names).equals(handbook)
+
+
+def test_traffic_counts_payments_and_customers_at_the_terminal_with_this_one_and_no_delay():
+    at = [(0, "ann", 0), (1, "bob", 0), (25, "ann", 0), (25, "bob", 1), (26, "eve", 0)]
+    transactions, labels = stream([(hour, who, where, 1.0, None) for hour, who, where in at])
+    features = compute_features(transactions, labels, FeatureSpec(features=TRAFFIC_FEATURES))
+    assert features.to_pydict() == {
+        "terminal_count_1d_now": [1, 2, 1, 1, 2],  # a window is open where it begins
+        "terminal_customers_1d_now": [1, 2, 1, 1, 2],
+        "terminal_count_7d_now": [1, 2, 3, 1, 4],
+        "terminal_customers_7d_now": [1, 2, 2, 1, 3],
+    }
 
 
 def test_the_matrix_has_the_columns_side_by_side():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import statistics
 import sys
@@ -69,6 +70,8 @@ def compete(
     seconds: list[float] = []
     scores: list[list[npt.NDArray[np.floating]]] = []
     scoring = None
+    if contender.package is not None:
+        importlib.import_module(contender.package)  # not training
     for fold in folds:
         scores.append([])
         for seed in range(seeds):

@@ -5,15 +5,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import catboost
-import lightgbm
 import numpy as np
 import numpy.typing as npt
 import torch
-import xgboost
-from optuna.trial import BaseTrial as Trial
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
@@ -25,6 +21,9 @@ from experiments.tabm_training import TabmConfig, train_tabm
 from fraud_ml.fast_net import FastNet
 from fraud_ml.model import ModelConfig
 from fraud_ml.training import TrainingConfig, train_model
+
+if TYPE_CHECKING:
+    from optuna.trial import BaseTrial as Trial
 
 Scores = npt.NDArray[np.float32]
 Score = Callable[[npt.NDArray[np.float32]], Scores]
@@ -44,6 +43,8 @@ class Contender:
     """Settings that a trial of a search is to try: all of it that may vary."""
     start: Settings
     """What a search tries first, all of it: known to be good, no strawman."""
+    package: str | None = None
+    """What it imports when it first trains; who takes the time imports it before."""
     quick: Settings | None = field(default_factory=dict)
     """What a comparison within a minute changes of its settings; None: it is too slow for that."""
 
@@ -94,6 +95,8 @@ def fit_random_forest(rows: Rows, settings: Settings, seed: int) -> Score:
 
 def fit_xgboost(rows: Rows, settings: Settings, seed: int) -> Score:
     """XGBoost's classifier; settings are its own."""
+    import xgboost  # who trains with another need not wait for it
+
     trees = xgboost.XGBClassifier(random_state=seed, base_score=0.5, **settings)
     trees.fit(rows.features, rows.is_fraud)
     return lambda features: trees.predict_proba(features)[:, 1].astype(np.float32)
@@ -101,6 +104,8 @@ def fit_xgboost(rows: Rows, settings: Settings, seed: int) -> Score:
 
 def fit_lightgbm(rows: Rows, settings: Settings, seed: int) -> Score:
     """LightGBM's classifier; settings are its own."""
+    import lightgbm  # who trains with another need not wait for it
+
     trees = lightgbm.LGBMClassifier(random_state=seed, verbose=-1, subsample_freq=1, **settings)
     trees.fit(rows.features, rows.is_fraud)
     return lambda features: np.asarray(trees.predict_proba(features))[:, 1].astype(np.float32)
@@ -108,6 +113,8 @@ def fit_lightgbm(rows: Rows, settings: Settings, seed: int) -> Score:
 
 def fit_catboost(rows: Rows, settings: Settings, seed: int) -> Score:
     """CatBoost's classifier; settings are its own."""
+    import catboost  # who trains with another need not wait for it
+
     trees = catboost.CatBoostClassifier(
         random_seed=seed, verbose=False, allow_writing_files=False, **settings
     )
@@ -239,6 +246,7 @@ PEERS = (
         "xgboost",
         fit_xgboost,
         _suggest_xgboost,
+        package="xgboost",
         start={
             "tree_method": "exact",
             "n_estimators": 100,
@@ -255,6 +263,7 @@ PEERS = (
         "lightgbm",
         fit_lightgbm,
         _suggest_lightgbm,
+        package="lightgbm",
         start={
             "n_estimators": 250,
             "learning_rate": 0.03,
@@ -269,6 +278,7 @@ PEERS = (
         "catboost",
         fit_catboost,
         _suggest_catboost,
+        package="catboost",
         # CatBoost's, with the learning rate that it chooses for a week of the handbook's rows, and
         # 300 of its 1,000 trees: with all, AP of the handbook's validation folds is .734, not .747.
         start={

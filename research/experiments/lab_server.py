@@ -28,7 +28,17 @@ PROJECTS = ("ml", "connectors", "serving", "batch", "research")
 _SETTINGS = """\
 # Made by //research:lab, and yours from then on: the lab's own menu writes here, too.
 [runtime]
+auto_instantiate = true  # a notebook that is opened runs
 auto_reload = "lazy"  # a cell whose imports were edited is stale, and runs when you say so
+
+[display]
+theme = "system"  # light or dark, as the browser is
+
+[ai]
+enabled = false  # what would send code to others
+
+[formatting]
+line_length = 100  # as in ruff.toml
 """
 _START_SECONDS = 60.0
 _STOP_SECONDS = 10.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
@@ -20,9 +21,20 @@ from data_connector.command import fraud_home, run
 from experiments import protocol
 from experiments.contenders import OURS, Contender
 from experiments.search_options import SearchOptions, parse_search_options
-from experiments.search_processes import Budget, SearchError, resume
+from experiments.search_processes import Budget, End, SearchError, resume
 from experiments.tracking import Tracker
 from experiments.trials import Found, found_by, name_of
+
+_GOES_ON = "the same command goes on where it was"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Searched:
+    """What came of a search."""
+
+    found: Found
+    interrupted: bool
+    """Whether somebody ended it before its time."""
 
 
 def read_folds(options: SearchOptions, home: Path, stages: Stages) -> list[Fold]:
@@ -39,11 +51,11 @@ def read_folds(options: SearchOptions, home: Path, stages: Stages) -> list[Fold]
         return make_folds(history, validations, options.data.spec)
 
 
-def search(options: SearchOptions, folds: list[Fold], home: Path, stages: Stages) -> Found:
-    """What is found once the budget is spent.
+def search(options: SearchOptions, folds: list[Fold], home: Path, stages: Stages) -> Searched:
+    """What is found once the budget is spent, or until Ctrl-C.
 
     Raises:
-        SearchError: another process searches, or one of ours ended; or time was up too soon.
+        SearchError: another process searches, or one of ours ended; or no trial was finished.
     """
     name = options.contender.name
     budget = Budget(trials=options.trials, seconds=options.minutes * 60, workers=options.workers)
@@ -54,13 +66,13 @@ def search(options: SearchOptions, folds: list[Fold], home: Path, stages: Stages
                 stage.advance(min(found.number, options.trials), options.trials)
             stage.say(f"trial {found.number} ({found.pruned} given up), AP {found.best:.4f}")
 
-        study = resume(options.contender, folds, home / "search.db", budget, on_found)
+        study, end = resume(options.contender, folds, home / "search.db", budget, on_found)
+    interrupted = end is End.INTERRUPTED
     try:
-        return found_by(study)
+        return Searched(found=found_by(study), interrupted=interrupted)
     except ValueError as error:
-        raise SearchError(
-            f"no trial was finished within --minutes {options.minutes:g}: the same command goes on"
-        ) from error
+        when = "before it was interrupted" if interrupted else f"in --minutes {options.minutes:g}"
+        raise SearchError(f"no trial was finished {when}; {_GOES_ON}") from error
 
 
 def written(contender: Contender, found: Found, comment: str) -> str:
@@ -104,7 +116,8 @@ def main() -> None:
     }
     path = options.output or home / "search" / f"{contender.name}{_ending(contender)}"
     with Tracker(home).run("search", parameters, commit=commit()) as tracked:
-        found = search(options, folds, home, stages)
+        searched = search(options, folds, home, stages)
+        found = searched.found
         stages.stop()
         comment = (
             f"Found by //research:search: AP {found.best:.4f} on {len(folds)} validation folds,\n"
@@ -118,10 +131,14 @@ def main() -> None:
         tracked.log("trials", found.number)
         tracked.log("pruned", found.pruned)
         tracked.keep(path)
+        if searched.interrupted:
+            tracked.was_interrupted()
     Console().print(as_table(contender, found))
     sys.stdout.write(f"run:      {tracked.id[:8]}\nsettings: {path}\n")
     if contender is OURS:
         sys.stdout.write(f"train with them: ./bazelw run //batch:train -- --config {path}\n")
+    if searched.interrupted:
+        raise SearchError(f"interrupted: these are the best settings so far; {_GOES_ON}")
 
 
 def _ending(contender: Contender) -> str:

@@ -20,9 +20,10 @@ from experiments.contenders import CONTENDERS, Contender
 
 _EPILOG = f"""\
 Settings are judged by their mean average precision over validation folds a week apart, which start
-35 days before --train-start: what is found may be tested on the days from there on. The search is
-kept in $FRAUD_HOME/search.db: the same command on the same rows goes on where it was, after Ctrl-C,
-too. No trial starts once the minutes are up; those that run are finished.
+35 days before --train-start: what is found may be tested on the days from there on. Once the
+minutes are up, and after Ctrl-C, the trials that run are stopped, and the best settings so far are
+written. The search is kept in $FRAUD_HOME/search.db: the same command on the same rows goes on
+where it was, with a trial that was stopped from the fold on that it was on.
 
 {DATA_HELP}"""
 

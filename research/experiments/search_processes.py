@@ -1,28 +1,33 @@
-"""A search that goes on where it was stopped, in one process or several, until time is up."""
+"""A search that goes on where it was stopped, in processes that can be stopped at any time."""
 
 from __future__ import annotations
 
 import fcntl
 import multiprocessing
+import os
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing.context import SpawnProcess
+from enum import Enum, auto
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 import optuna
 import torch
 
 from batch_proc.fold import Fold
-from experiments.contenders import CONTENDERS, Contender
+from experiments.contenders import Contender
 from experiments.trials import Found, found_by, name_of, new_study, start_over, try_some
 
 _LOOK_EVERY = 0.5  # seconds
 
 
 class SearchError(Exception):
-    """A search cannot start, or one of its processes ended; the message says what to do."""
+    """A search cannot start, or ended before its time; the message says what to do."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,9 +37,21 @@ class Budget:
     trials: int | None
     """In all, with those of earlier runs; None: any number."""
     seconds: float | None
-    """From its start on; what is being tried then is tried to its end. None: any time."""
+    """From its start on; what is being tried then is stopped, and goes on in the next run. None:
+    any time."""
     workers: int
     """Processes that try side by side."""
+
+
+class End(Enum):
+    """Why a search has ended."""
+
+    TRIALS = auto()
+    """All were made."""
+    TIME = auto()
+    """It was up."""
+    INTERRUPTED = auto()
+    """By Ctrl-C or SIGTERM."""
 
 
 def resume(
@@ -43,40 +60,49 @@ def resume(
     database: Path,
     budget: Budget,
     on_found: Callable[[Found], None],
-) -> optuna.Study:
+) -> tuple[optuna.Study, End]:
     """The search of a contender's settings on these folds, gone on with until the budget is spent.
 
+    Trials run in processes of their own, because training in machine code hears of no signal: when
+    time is up, and after a KeyboardInterrupt here, they are killed. What was found is kept.
+
     Args:
-        contender: whose settings.
+        contender: whose settings; other processes must be able to import its functions.
         folds: for validation.
         database: SQLite's, which keeps all searches; it is made where there is none.
         budget: when to end.
         on_found: called after a trial.
 
+    Returns:
+        The search, and why it has ended.
+
     Raises:
         SearchError: another process searches in this database, or one of ours ended.
     """
+    deadline = None if budget.seconds is None else time.monotonic() + budget.seconds
     database.parent.mkdir(parents=True, exist_ok=True)
     storage, name = f"sqlite:///{database}", name_of(contender, folds)
-    deadline = None if budget.seconds is None else time.time() + budget.seconds
     with _alone(database):
         study = new_study(contender, storage=storage, name=name)
         start_over(study)
         before = _ended(study)
         left = None if budget.trials is None else max(budget.trials - before, 0)
-        if budget.workers == 1:
-            # From the number on: the seed draws what it has not drawn yet.
-            study = new_study(contender, storage=storage, name=name, seed=before)
-            for _ in try_some(study, contender, folds, trials=left, deadline=deadline):
-                on_found(found_by(study))
-            return study
         works = [
-            _Work(storage, name, contender.name, before + 1_000 * number, share, deadline)
+            # From the number on: a seed draws what it has not drawn yet.
+            _Work(storage, name, contender, before + 1_000 * number, share, budget.workers)
             for number, share in enumerate(_shares(left, budget.workers))
+            if share != 0
         ]
-        processes = [_start(work, folds) for work in works]
-        _watch(processes, study, on_found)
-    return study
+        workers: list[_Worker] = []
+        try:
+            workers.extend(_start(work, folds) for work in works)
+            return study, _watch(workers, study, deadline, on_found)
+        except KeyboardInterrupt:
+            return study, End.INTERRUPTED
+        finally:
+            for worker in workers:
+                worker.process.kill()
+                worker.process.join()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,51 +111,90 @@ class _Work:
 
     storage: str
     name: str
-    contender: str
+    contender: Contender
     seed: int
     trials: int | None
-    deadline: float | None
+    processes: int
 
 
-def _start(work: _Work, folds: Sequence[Fold]) -> SpawnProcess:
-    # A fork would share torch's threads, which do not live on in a child.
-    process = multiprocessing.get_context("spawn").Process(target=_work, args=(work, folds))
-    process.daemon = True  # it ends with this one
+@dataclass(frozen=True, slots=True)
+class _Worker:
+    """A process that makes trials, as who watches sees it."""
+
+    process: ForkServerProcess
+    wrong: Connection
+    """Says what was."""
+
+    def why_failed(self) -> str | None:
+        """None: it has not."""
+        if not self.process.exitcode:
+            return None
+        said = self.wrong.poll()
+        return self.wrong.recv() if said else f"it ended with {self.process.exitcode}"
+
+
+def _start(work: _Work, folds: Sequence[Fold]) -> _Worker:
+    # A plain fork would share torch's threads, which do not live on in a child. The server that
+    # forks has imported what takes long, and trains nothing.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([_Work.__module__])
+    reads, writes = context.Pipe(duplex=False)
+    process = context.Process(target=_work, args=(work, folds, writes), daemon=True)
     process.start()
-    return process
+    return _Worker(process, reads)
 
 
-def _work(work: _Work, folds: Sequence[Fold]) -> None:
-    torch.set_num_threads(1)  # the processes share the cores
-    (contender,) = (it for it in CONTENDERS if it.name == work.contender)
-    study = new_study(contender, storage=work.storage, name=work.name, seed=work.seed)
-    for _ in try_some(study, contender, folds, trials=work.trials, deadline=work.deadline):
-        pass
+def _work(work: _Work, folds: Sequence[Fold], wrong: Connection) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is for who watches
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    if work.processes > 1:
+        torch.set_num_threads(1)  # they share the cores
+    try:
+        study = new_study(work.contender, storage=work.storage, name=work.name, seed=work.seed)
+        for _ in try_some(study, work.contender, folds, trials=work.trials):
+            pass
+    except Exception as error:
+        wrong.send(f"{type(error).__name__}: {error}")
+        raise
+
+
+def _end_with_parent() -> None:
+    """Whatever ends who watches ends this process, which would else go on unwatched."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _watch(
-    processes: Sequence[SpawnProcess], study: optuna.Study, on_found: Callable[[Found], None]
-) -> None:
-    """Tells of each trial until all processes have ended; ends the others if one fails."""
+    workers: Sequence[_Worker],
+    study: optuna.Study,
+    deadline: float | None,
+    on_found: Callable[[Found], None],
+) -> End:
+    """Tells of each trial until all processes have ended or time is up.
+
+    Raises:
+        SearchError: a process has failed.
+    """
     told = _ended(study)
-    try:
-        while True:
-            alive = [it for it in processes if it.is_alive()]
-            if failed := [it for it in processes if it.exitcode]:
+    while True:
+        alive = [it.process for it in workers if it.process.is_alive()]
+        for worker in workers:
+            if (why := worker.why_failed()) is not None:
                 raise SearchError(
-                    f"a process of the search ended with {failed[0].exitcode}, see above; the"
-                    " others were stopped. The same command goes on where it was"
+                    f"a process of the search failed: {why}; all were stopped. The same command"
+                    " goes on where it was"
                 )
-            if (ended := _ended(study)) > told and study.best_trials:
-                told = ended
-                on_found(found_by(study))
-            if not alive:
-                return
-            alive[0].join(_LOOK_EVERY)
-    finally:
-        for process in processes:
-            process.terminate()
-            process.join()
+        if (ended := _ended(study)) > told and study.best_trials:
+            told = ended
+            on_found(found_by(study))
+        if not alive:
+            return End.TRIALS
+        left = _LOOK_EVERY if deadline is None else deadline - time.monotonic()
+        if left <= 0:
+            return End.TIME
+        wait([it.sentinel for it in alive], timeout=min(left, _LOOK_EVERY))
 
 
 def _shares(trials: int | None, workers: int) -> list[int | None]:

@@ -55,6 +55,12 @@ class Run:
     def __init__(self, client: MlflowClient, run_id: str) -> None:
         self._client = client
         self.id = run_id
+        self.status = "FINISHED"
+        """That it will have, if nothing is raised."""
+
+    def was_interrupted(self) -> None:
+        """Keeps that somebody ended it before its time, with what it had by then."""
+        self.status = "KILLED"
 
     def log(self, name: str, value: float, *, day: dt.date | None = None) -> None:
         """Keeps a number; with ``day``, one of a day."""
@@ -114,7 +120,7 @@ class Tracker:
             for name, value in parameters.items():
                 run.say(name, value)
             yield run
-            status = "FINISHED"
+            status = run.status
         except KeyboardInterrupt:
             status = "KILLED"
             raise

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import time
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from fraud_ml.metrics import average_precision
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)  # progress is told by who searches
 
-_SETTINGS = "settings"
+_SETTINGS, _REACHED = "settings", "reached"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +90,6 @@ def try_some(
     folds: Sequence[Fold],
     *,
     trials: int | None = None,
-    deadline: float | None = None,
 ) -> Iterator[int]:
     """Makes trials; yields how many, after each.
 
@@ -100,10 +98,9 @@ def try_some(
         contender: whose settings.
         folds: for validation.
         trials: how many; None: without end.
-        deadline: as of :func:`time.time`; no trial starts after it.
     """
     number = 0
-    while (trials is None or number < trials) and (deadline is None or time.time() < deadline):
+    while trials is None or number < trials:
         _try(study, contender, folds)
         number += 1
         yield number
@@ -113,11 +110,13 @@ def _try(study: optuna.Study, contender: Contender, folds: Sequence[Fold]) -> No
     trial = study.ask()
     settings = contender.suggest(trial)
     trial.set_user_attr(_SETTINGS, settings)
-    reached = []
+    reached = list(trial.user_attrs.get(_REACHED, ()))  # before it was stopped
     for number, fold in enumerate(folds, start=1):
-        score = contender.fit(fold.train, settings, 0)
-        reached.append(average_precision(fold.test.is_fraud, score(fold.test.features)))
-        trial.report(float(np.mean(reached)), number)
+        if number > len(reached):
+            score = contender.fit(fold.train, settings, 0)
+            reached.append(average_precision(fold.test.is_fraud, score(fold.test.features)))
+            trial.set_user_attr(_REACHED, reached)
+        trial.report(float(np.mean(reached[:number])), number)
         if number < len(folds) and trial.should_prune():
             study.tell(trial, state=TrialState.PRUNED)
             return
@@ -143,12 +142,16 @@ def found_by(study: optuna.Study) -> Found:
 
 
 def start_over(study: optuna.Study) -> int:
-    """Tries again, first of all, what was being tried when its process was killed; how many."""
+    """Tries on, first of all, what was being tried when its process was stopped; how many.
+
+    A trial goes on with the fold that it was on.
+    """
     stopped = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
     for trial in stopped:
         study.tell(trial.number, state=TrialState.FAIL)
         if trial.params:
-            study.enqueue_trial(trial.params)
+            reached = trial.user_attrs.get(_REACHED, [])
+            study.enqueue_trial(trial.params, user_attrs={_REACHED: reached})
     return len(stopped)
 
 

@@ -5,12 +5,14 @@ import marimo
 __generated_with = "0.25.2"
 app = marimo.App(width="full", app_title="Runs")
 
-with app.setup:
+with app.setup(hide_code=True):
     import marimo as mo
     import matplotlib.pyplot as plt
 
     from data_connector.command import fraud_home
     from experiments.tracking import Tracker
+
+    plt.rcParams["date.converter"] = "concise"  # days side by side
 
 
 @app.cell
@@ -31,8 +33,13 @@ def _(again, tracker):
         if names
         else None
     )
-    mo.hstack([experiment, again], justify="start") if names else mo.md(
-        "No run is kept yet: `./bazelw run //research/experiments/NAME`"
+    mo.vstack(
+        [
+            mo.md("# Runs"),
+            mo.hstack([experiment, again], justify="start", wrap=True)
+            if names
+            else mo.md("No run is kept yet: `./bazelw run //research/experiments/NAME`"),
+        ]
     )
     return (experiment,)
 
@@ -51,7 +58,13 @@ def _(experiment, tracker):
         }
         for it in runs
     ]
-    table = mo.ui.table(rows, selection="multi", initial_selection=list(range(len(rows)))[:3])
+    measured = {each for it in runs for each in it.metrics}
+    table = mo.ui.table(
+        rows,
+        selection="multi",
+        initial_selection=list(range(len(rows)))[:3],
+        format_mapping=dict.fromkeys(measured, "{:.4g}"),
+    )
     table if rows else None
     return runs, table
 
@@ -61,13 +74,13 @@ def _(runs, table, tracker):
     ids = {row["run"] for row in table.value}
     selected = [it for it in runs if it.id[:8] in ids]
     shown = []
-    for measured in sorted({name for it in selected for name in tracker.names_by_day(it.id)}):
+    for name in sorted({each for it in selected for each in tracker.names_by_day(it.id)}):
         figure, axes = plt.subplots(figsize=(7, 2.5), layout="constrained")
         for kept in selected:
-            by_day = tracker.by_day(kept.id, measured)
+            by_day = tracker.by_day(kept.id, name)
             axes.plot(list(by_day), list(by_day.values()), marker=".", label=kept.id[:8])
-        axes.set_title(measured, loc="left")
-        axes.legend()
+        axes.set_title(name, loc="left")
+        figure.legend(loc="outside right upper")
         shown.append(figure)
     mo.vstack(shown)
     return (selected,)
@@ -76,9 +89,9 @@ def _(runs, table, tracker):
 @app.cell
 def _(selected, tracker):
     files = {it.id[:8]: tracker.files_of(it.id) for it in selected}
-    mo.md(
-        "\n".join(f"- `{run}`: {path.name}, {path}" for run, each in files.items() for path in each)
-    )
+    mo.md("\n".join(f"- `{run}`: {path}" for run, each in files.items() for path in each)).style(
+        {"overflow-wrap": "anywhere"}
+    )  # a path is longer than a phone is wide
     return
 
 

@@ -5,7 +5,7 @@ import marimo
 __generated_with = "0.25.2"
 app = marimo.App(width="medium", app_title="A tour of fraud-detect")
 
-with app.setup:
+with app.setup(hide_code=True):
     import datetime as dt
     import json
     import tempfile

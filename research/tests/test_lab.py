@@ -13,6 +13,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import marimo
 import psutil
 import pytest
 from websockets.sync.client import connect
@@ -33,17 +34,42 @@ def _():
 """
 
 
+# Of every Python that the lab starts: its process, and whom it asks for.
+NOTE_WHO_IS_ASKED = """\
+import os, sys
+
+def note(event, arguments):
+    if event == "socket.connect" and isinstance(arguments[1], tuple):
+        tell(arguments[1][0])
+    elif event in ("socket.getaddrinfo", "socket.gethostbyname"):
+        tell(arguments[0])
+
+def tell(what):
+    with open(os.environ["ASKED"], "a") as asked:
+        asked.write(f"{os.getpid()} {what}\\n")
+
+tell("")
+sys.addaudithook(note)
+"""
+LOADED = re.compile(r"""(?:src|href)=["']([^"']+)""")
+ASKS = re.compile(r"""(?:fetch|import|importScripts|sendBeacon)\(\s*["'`](https?://[^"'`]+)""")
+
+
 class Lab:
     """A lab that was started as a user does it."""
 
     def __init__(self, workspace: Path) -> None:
+        self.asked = workspace / "asked.txt"
+        (workspace / "note").mkdir()
+        (workspace / "note/sitecustomize.py").write_text(NOTE_WHO_IS_ASKED)
         (workspace / "research/notebooks").mkdir(parents=True)
         (workspace / "research/notebooks/tour.py").write_text(NOTEBOOK)
         self.process = subprocess.Popen(
             [sys.executable, "-m", "experiments.lab", "--port", "0", "--no-browser"],
             env=os.environ
             | {
-                "PYTHONPATH": os.pathsep.join(sys.path),
+                "PYTHONPATH": os.pathsep.join([str(workspace / "note"), *sys.path]),
+                "ASKED": str(self.asked),
                 "BUILD_WORKSPACE_DIRECTORY": str(workspace),
                 "FRAUD_HOME": str(workspace / "home"),
             },
@@ -99,6 +125,23 @@ def test_the_lab_opens_on_the_tour_for_who_has_the_token_and_ends_with_all_it_st
             pass
         started.processes = psutil.Process(started.process.pid).children(recursive=True)
         assert len(started.processes) > 1
+
+        # None of them has asked anyone but this machine, and all were heard.
+        asked = [line.split(" ") for line in started.asked.read_text().splitlines()]
+        assert {str(it.pid) for it in started.processes} <= {pid for pid, _ in asked}
+        assert {who for _, who in asked} == {"", "127.0.0.1", "None"}
+
+        # Nor does the page that the browser gets, which is told to offer no AI.
+        browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+        with browser.open(started.url) as page:
+            text = page.read().decode()
+        loaded = LOADED.findall(text)
+        assert len(loaded) > 20
+        assert [it for it in loaded if "//" in it] == []
+        at = text.index('"config": {') + len('"config": ')
+        config, _ = json.JSONDecoder().raw_decode(text[at:])
+        assert config["ai"]["enabled"] is False
+        assert config["completion"]["copilot"] is False
         started.process.send_signal(signal.SIGINT)
         assert started.process.wait(30) == 1
     _, left = psutil.wait_procs(started.processes, timeout=10)
@@ -133,6 +176,18 @@ def test_what_is_imported_is_what_is_edited(tmp_path: Path) -> None:
         check=True,
     )
     assert done.stdout.split() == ["1", str(copy / "policy.py")]
+
+
+def test_what_the_page_could_ask_others_for_is_what_the_readme_says() -> None:
+    assets = Path(marimo.__file__).parent / "_static/assets"
+    files = [it for it in assets.glob("*.js") if "worker" not in it.name]  # of Python in a browser
+    assert len(files) > 100
+    asks = {each for it in files for each in ASKS.findall(it.read_text(encoding="utf-8"))}
+    assert asks == {
+        "https://pypi.org/pypi/${r}/json",
+        "https://unpkg.com/emojilib@3.0.11/dist/emoji-en-US.json",
+        "https://unpkg.com/lucide-static@0.452.0/tags.json",
+    }
 
 
 def test_the_lab_asks_nobody_for_anything(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ def test_people_are_as_dense_as_the_handbooks() -> None:
 
 def test_evidence_of_features_that_are_gone_is_refused(tmp_path) -> None:  # type: ignore[no-untyped-def]
     it = Study(name="it", parameters={}, seed=0, small=True, folder=tmp_path)
-    with pytest.raises(ValueError, match="DEFAULT_SPEC has no gone: there is nothing to compare"):
+    with pytest.raises(ValueError, match="the spec has no gone: there is nothing to compare"):
         measure_without(it, ablation(title="", x=""), ("amount", "gone"))
 
 

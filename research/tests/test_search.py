@@ -3,21 +3,27 @@
 import dataclasses
 import fcntl
 import json
-from collections.abc import Mapping
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
-import numpy as np
 import optuna
+import psutil
 import pytest
 from folds import FOLD, rows
+from noisy import ENDLESS, Noisy, suggest
 
 from batch_proc.errors import SHOWN
 from batch_proc.fold import Fold
+from batch_proc.progress import Stage
 from batch_proc.train_config import TrainConfig, read_train_config
 from data_connector.command import run
 from experiments import search
 from experiments.contenders import CONTENDERS, Contender
-from experiments.search_processes import Budget, SearchError, resume
+from experiments.search_processes import Budget, End, SearchError, resume
 from experiments.tracking import Tracker
 from experiments.trials import Found, found_by, new_study, start_over, try_some
 from experiments.trials import search as search_in_memory
@@ -27,25 +33,17 @@ from fraud_ml.scenario import Population, Scenario
 FOLDS = [FOLD, dataclasses.replace(FOLD, test=rows(3)), dataclasses.replace(FOLD, test=rows(4))]
 SMALL = {"max_epochs": 2, "n_estimators": 2, "k": 4, "d_block": 16}
 LIGHTGBM = next(it for it in CONTENDERS if it.name == "lightgbm")
+WITHOUT_END = """\
+import pathlib, sys
+from experiments.search_processes import Budget, resume
+from folds import FOLD
+from noisy import ENDLESS
+
+budget = Budget(trials=None, seconds=None, workers=1)
+_, end = resume(ENDLESS, [FOLD], pathlib.Path(sys.argv[1]), budget, lambda found: None)
+print(end.name)
+"""
 UNTIL_TRIALS = Budget(trials=4, seconds=None, workers=1)
-
-
-class Noisy:
-    """A contender whose quality is its one setting."""
-
-    def __init__(self) -> None:
-        self.tried: list[float] = []
-        self.contender = Contender("it", self.fit, self.suggest, start={"quality": 1.0})
-
-    @staticmethod
-    def suggest(trial: optuna.trial.BaseTrial) -> Mapping[str, float]:
-        return {"quality": trial.suggest_float("quality", 0, 2)}
-
-    def fit(self, rows, settings, seed):
-        assert seed == 0
-        self.tried.append(settings["quality"])
-        noise = np.random.default_rng(0).normal(size=len(rows))
-        return lambda features: settings["quality"] * features[:, 0] + noise
 
 
 def ignore(found: Found) -> None:
@@ -91,24 +89,28 @@ def test_what_is_known_lies_where_the_search_looks(contender: Contender) -> None
     assert contender.suggest(trial) == contender.start
 
 
+def tried(study: optuna.Study) -> list[float]:
+    """The different qualities that a search has tried, in order."""
+    return list(dict.fromkeys(it.params["quality"] for it in study.get_trials() if it.params))
+
+
 def test_the_same_command_goes_on_where_it_was(tmp_path: Path) -> None:
-    noisy, database = Noisy(), tmp_path / "search.db"
-    resume(noisy.contender, FOLDS, database, UNTIL_TRIALS, ignore)
-    assert noisy.tried[0] == 1.0
-    before = set(noisy.tried)
-    assert len(before) == 4
+    noisy, database = Noisy().contender, tmp_path / "search.db"
+    study, end = resume(noisy, FOLDS, database, UNTIL_TRIALS, ignore)
+    before = tried(study)
+    assert (before[0], len(before), end) == (1.0, 4, End.TRIALS)
     more = dataclasses.replace(UNTIL_TRIALS, trials=6)
-    study = resume(noisy.contender, FOLDS, database, more, ignore)
+    study, _ = resume(noisy, FOLDS, database, more, ignore)
     assert found_by(study).number == 6
-    assert len(set(noisy.tried)) == 6  # nothing twice
-    resume(noisy.contender, FOLDS, database, more, ignore)
-    assert len(set(noisy.tried)) == 6  # and nothing more
+    assert len(tried(study)) == 6  # nothing twice
+    study, _ = resume(noisy, FOLDS, database, more, ignore)
+    assert len(tried(study)) == 6  # and nothing more
 
 
 def test_other_rows_are_another_search(tmp_path: Path) -> None:
-    noisy, database = Noisy(), tmp_path / "search.db"
-    one = resume(noisy.contender, FOLDS, database, UNTIL_TRIALS, ignore)
-    two = resume(noisy.contender, FOLDS[:2], database, UNTIL_TRIALS, ignore)
+    noisy, database = Noisy().contender, tmp_path / "search.db"
+    one, _ = resume(noisy, FOLDS, database, UNTIL_TRIALS, ignore)
+    two, _ = resume(noisy, FOLDS[:2], database, UNTIL_TRIALS, ignore)
     assert one.study_name != two.study_name
     assert found_by(two).number == 4
 
@@ -118,12 +120,32 @@ def test_what_was_being_tried_when_it_was_killed_is_tried_first(tmp_path: Path) 
     noisy = Noisy()
     study = new_study(noisy.contender, storage=storage, name="it")
     list(try_some(study, noisy.contender, FOLDS[:1], trials=1))
-    killed = noisy.contender.suggest(study.ask())["quality"]
+    killed = suggest(study.ask())["quality"]
     study = new_study(noisy.contender, storage=storage, name="it", seed=1)
     assert start_over(study) == 1
     list(try_some(study, noisy.contender, FOLDS[:1], trials=1))
     assert noisy.tried == [1.0, killed]
     assert start_over(study) == 0
+
+
+def test_a_trial_goes_on_with_the_fold_that_it_was_on() -> None:
+    noisy, whole = Noisy(), Noisy()
+    whole_study = new_study(whole.contender)
+    list(try_some(whole_study, whole.contender, FOLDS, trials=1))
+
+    def stopped_at_the_third(rows, settings, seed):
+        if len(noisy.tried) == 2:
+            raise KeyboardInterrupt
+        return noisy.fit(rows, settings, seed)
+
+    study = new_study(noisy.contender)
+    stopped = dataclasses.replace(noisy.contender, fit=stopped_at_the_third)
+    with pytest.raises(KeyboardInterrupt):
+        list(try_some(study, stopped, FOLDS, trials=1))
+    assert start_over(study) == 1
+    list(try_some(study, noisy.contender, FOLDS, trials=1))
+    assert noisy.tried == [1.0] * 3  # each fold once
+    assert study.best_trial.intermediate_values == whole_study.best_trial.intermediate_values
 
 
 def test_two_searches_do_not_share_a_database(tmp_path: Path) -> None:
@@ -133,19 +155,45 @@ def test_two_searches_do_not_share_a_database(tmp_path: Path) -> None:
             resume(Noisy().contender, FOLDS, tmp_path / "search.db", UNTIL_TRIALS, ignore)
 
 
-def test_no_trial_starts_when_time_is_up(tmp_path: Path) -> None:
-    noisy = Noisy()
-    budget = Budget(trials=None, seconds=0.0, workers=1)
-    study = resume(noisy.contender, FOLDS, tmp_path / "search.db", budget, ignore)
-    assert noisy.tried == []
-    with pytest.raises(ValueError, match="no trial has reached"):
-        found_by(study)
+def test_a_trial_that_runs_when_time_is_up_is_stopped_and_what_was_found_stays(
+    tmp_path: Path,
+) -> None:
+    database = tmp_path / "search.db"
+    resume(Noisy().contender, FOLDS, database, UNTIL_TRIALS, ignore)
+    budget = Budget(trials=None, seconds=0.5, workers=2)
+    study, end = resume(ENDLESS, FOLDS, database, budget, ignore)
+    assert end is End.TIME
+    assert found_by(study).number == 4
+    assert multiprocessing.active_children() == []
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])
+def test_no_process_is_left_of_a_search_that_ends(tmp_path: Path, sent: signal.Signals) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", WITHOUT_END, str(tmp_path / "search.db")],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,  # a group of its own, as a terminal's command
+    ) as search:
+        assert search.stdout.readline() == "fits\n"  # a process of it does
+        processes = psutil.Process(search.pid).children(recursive=True)
+        if sent is signal.SIGINT:
+            os.killpg(search.pid, sent)  # as Ctrl-C does
+        else:
+            search.kill()
+        said, errors = search.communicate(timeout=30)
+    _, left = psutil.wait_procs(processes, timeout=10)
+    assert left == []
+    if sent is signal.SIGINT:
+        assert (said, errors, search.returncode) == ("INTERRUPTED\n", "", 0)
 
 
 def test_processes_try_side_by_side_and_share_what_they_find(tmp_path: Path) -> None:
     told: list[Found] = []
     budget = Budget(trials=3, seconds=None, workers=2)
-    study = resume(LIGHTGBM, FOLDS[:1], tmp_path / "search.db", budget, told.append)
+    study, _ = resume(LIGHTGBM, FOLDS[:1], tmp_path / "search.db", budget, told.append)
     assert found_by(study).number == 3
     assert told[-1] == found_by(study)
     tried = [tuple(it.params.items()) for it in study.get_trials()]
@@ -153,13 +201,12 @@ def test_processes_try_side_by_side_and_share_what_they_find(tmp_path: Path) -> 
     assert dict(tried[0]) == LIGHTGBM.start
 
 
-def test_a_process_that_fails_ends_the_search(tmp_path: Path, capfd) -> None:
+def test_a_process_that_fails_ends_the_search_and_says_why(tmp_path: Path) -> None:
     budget = Budget(trials=4, seconds=None, workers=2)
     few = dataclasses.replace(FOLD.train, features=FOLD.train.features[:5])  # fewer than labels
     bad = [Fold(train=few, test=FOLD.test)]
-    with pytest.raises(SearchError, match="ended with 1"):
+    with pytest.raises(SearchError, match="failed: ValueError: .* inconsistent numbers of samples"):
         resume(LIGHTGBM, bad, tmp_path / "search.db", budget, ignore)
-    assert "ValueError" in capfd.readouterr().err
 
 
 @pytest.fixture
@@ -201,6 +248,34 @@ def test_the_others_settings_are_written_as_the_comparison_reads_them(
     options = ("--model", "lightgbm", "--trials", "1", "--output", str(output))
     assert search_with(monkeypatch, *options) == 0
     assert json.loads(output.read_text()).keys() == {"lightgbm"}
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_a_search_that_is_interrupted_writes_the_best_so_far_and_says_so(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], sent: int
+) -> None:
+    def say(stage: Stage, text: str) -> None:
+        if text.startswith("trial 1 "):
+            os.kill(os.getpid(), sent)
+
+    monkeypatch.setattr(Stage, "say", say)
+    assert search_with(monkeypatch, "--model", "lightgbm", "--trials", "1000000") == 1
+    said = capsys.readouterr()
+    assert "interrupted: these are the best settings so far" in said.err
+    path = home / "search" / "lightgbm.json"
+    assert f"settings: {path}" in said.out
+    assert json.loads(path.read_text()) == {"lightgbm": dict(LIGHTGBM.start)}
+    (kept,) = Tracker(home).runs("search")
+    assert (kept.status, kept.metrics["trials"]) == ("KILLED", 1)
+    assert multiprocessing.active_children() == []
+
+
+def test_a_search_that_found_nothing_in_time_says_so(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert search_with(monkeypatch, "--minutes", "0.0001") == 1
+    assert "no trial was finished in --minutes 0.0001; the same command" in capsys.readouterr().err
+    assert not (home / "search" / "ours.toml").exists()
 
 
 @pytest.mark.parametrize(

@@ -2,40 +2,19 @@
 
 from __future__ import annotations
 
-import datetime as dt
-
 import numpy as np
 
 from experiments.robustness import WARM_UP, Data, Floats, fit, population, reviewed, seeds, share_of
 from experiments.study import Study
 from experiments.sweep import Sweep, log_values
-from fraud_ml.feature_spec import DEFAULT_SPEC, Aggregate, FeatureSpec, WindowFeature
+from fraud_ml.feature_spec import DEFAULT_SPEC, default_spec
 from fraud_ml.scenario import HANDBOOK_FRAUDS, Rings, Scenario
 
 WEEKS = (1, 2, 3, 4, 5)
 RINGS = len(HANDBOOK_FRAUDS) + 1
 REVIEWED = 0.03  # of the payments, about as many as there are frauds, old and new
-SPECS = {
-    "default": DEFAULT_SPEC,
-    # What is going on at the terminal now: the library's features see it when labels are out.
-    "traffic": FeatureSpec(
-        features=(
-            *DEFAULT_SPEC.features,
-            *(
-                WindowFeature(
-                    name=f"terminal_{name}_{days}d_now",
-                    key="terminal_id",
-                    aggregate=Aggregate.DISTINCT if of else Aggregate.COUNT,
-                    window=dt.timedelta(days=days),
-                    of=of,
-                )
-                for days in (1, 7)
-                for name, of in (("count", None), ("customers", "customer_id"))
-            ),
-        ),
-        resolution=DEFAULT_SPEC.resolution,
-    ),
-}
+# What is going on at the terminal now: the default features see it when labels are out.
+SPECS = {"default": DEFAULT_SPEC, "traffic": default_spec(traffic=True)}
 SWEEP = Sweep(
     points={f"week_{week}": str(week) for week in WEEKS},
     series={
