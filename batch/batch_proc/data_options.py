@@ -10,7 +10,8 @@ from pathlib import Path
 
 from batch_proc.column_names import read_column_names
 from data_connector.command import UsageError
-from fraud_ml.feature_spec import FeatureSpec, default_spec
+from fraud_ml.default_specs import default_spec
+from fraud_ml.feature_spec import FeatureSpec
 from fraud_ml.feature_spec_toml import spec_from_toml
 
 MODEL_NAME = "fraud"

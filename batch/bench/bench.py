@@ -13,7 +13,7 @@ from score_bench import bench_score
 from simulated_history import bytes_in, first_files, write_features, write_history
 from whole_jobs import CORES
 
-from fraud_ml.feature_spec import DEFAULT_SPEC, HANDBOOK_SPEC
+from fraud_ml.default_specs import DEFAULT_SPEC, HANDBOOK_SPEC
 from tools.bench.harness import Result, bench_parser, parsed, say, show
 
 ROWS = 10_000_000

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from batch_proc.infer_options import BUCKET_ROWS, SPLIT_BUCKETS
 from batch_proc.key_stages import past_of
-from fraud_ml.feature_spec import DEFAULT_SPEC
+from fraud_ml.default_specs import DEFAULT_SPEC
 
 BEGIN, END = "<!-- reckoned: begin -->\n", "<!-- reckoned: end -->\n"
 NOT_MEASURED = (

@@ -16,7 +16,7 @@ from pyspark.sql import functions as sf
 from pyspark.sql.pandas.functions import pandas_udf
 
 from fraud_ml.artifact import load_artifact
-from fraud_ml.feature_spec import HANDBOOK_SPEC
+from fraud_ml.default_specs import HANDBOOK_SPEC
 from fraud_ml.policy import CapacityPolicy
 
 DAY = 86_400_000_000  # microseconds

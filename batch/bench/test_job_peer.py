@@ -19,7 +19,7 @@ from pyspark.sql import SparkSession
 from simulated_history import labels_of, write_history
 
 from batch_proc.spark_session import spark_session
-from fraud_ml.feature_spec import HANDBOOK_SPEC
+from fraud_ml.default_specs import HANDBOOK_SPEC
 from fraud_ml.features import compute_features
 
 N_ROWS = 6_000

@@ -13,7 +13,7 @@ from score_bench import TORCH_BATCH, TUNED_BATCH, ours, predict_batch, read_matr
 from simulated_history import write_features, write_history
 
 from batch_proc.spark_session import spark_session
-from fraud_ml.feature_spec import DEFAULT_SPEC
+from fraud_ml.default_specs import DEFAULT_SPEC
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from data_connector import Journal
 from fraud_ml import journal_entries
-from fraud_ml.feature_spec import default_spec
+from fraud_ml.default_specs import default_spec
 from fraud_ml.feature_state import FeatureState
 from fraud_ml.journal_entries import Transactions, label_entries
 from fraud_ml.replica import Replica

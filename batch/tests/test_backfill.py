@@ -19,7 +19,7 @@ from batch_proc.errors import SHOWN
 from data_connector import SnapshotStore, load
 from data_connector.atomic import lock
 from data_connector.command import run
-from fraud_ml.feature_spec import handbook_spec
+from fraud_ml.default_specs import handbook_spec
 from fraud_ml.feature_spec_toml import spec_to_toml
 from fraud_ml.feature_state import FeatureState
 from fraud_ml.replica import Replica, name_of_snapshots

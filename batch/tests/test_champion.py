@@ -16,7 +16,8 @@ from batch_proc.training_data import InMemory
 from data_connector import ModelStore
 from fraud_ml.artifact import Artifact, save_artifact
 from fraud_ml.bootstrap import bootstrap_interval
-from fraud_ml.feature_spec import HANDBOOK_SPEC, ColumnFeature, ColumnKind, FeatureSpec
+from fraud_ml.default_specs import HANDBOOK_SPEC
+from fraud_ml.feature_spec import ColumnFeature, ColumnKind, FeatureSpec
 from fraud_ml.metrics import average_precision
 from fraud_ml.model import FraudNet, ModelConfig
 from fraud_ml.simulator import Simulation

@@ -6,7 +6,8 @@ import pytest
 
 from batch_proc.column_names import read_column_names
 from data_connector.command import UsageError
-from fraud_ml.feature_spec import HANDBOOK_SPEC, ColumnFeature, ColumnKind, FeatureSpec
+from fraud_ml.default_specs import HANDBOOK_SPEC
+from fraud_ml.feature_spec import ColumnFeature, ColumnKind, FeatureSpec
 
 
 def test_names_are_read(tmp_path: Path) -> None:

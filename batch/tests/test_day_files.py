@@ -26,8 +26,8 @@ from batch_proc.day_files import (
 )
 from batch_proc.pieces import write_pieces
 from batch_proc.run_ledger import Step
+from fraud_ml.default_specs import DEFAULT_SPEC
 from fraud_ml.errors import DataError
-from fraud_ml.feature_spec import DEFAULT_SPEC
 
 LAYOUT = Layout(spec=DEFAULT_SPEC, labels=Labels.NONE, label_delay=dt.timedelta(0))
 DAY = dt.date(2018, 4, 1)

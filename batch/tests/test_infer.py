@@ -34,7 +34,7 @@ from batch_proc.progress import Stages
 from batch_proc.spark_session import spark_session
 from data_connector import ModelStore
 from data_connector.command import run
-from fraud_ml.feature_spec import DEFAULT_SPEC
+from fraud_ml.default_specs import DEFAULT_SPEC
 from fraud_ml.simulator import Simulation, simulate
 
 

@@ -18,7 +18,7 @@ from batch_proc import infer as command
 from batch_proc.errors import SHOWN
 from batch_proc.spark_session import spark_session
 from data_connector.command import run
-from fraud_ml.feature_spec import DEFAULT_SPEC
+from fraud_ml.default_specs import DEFAULT_SPEC
 from fraud_ml.simulator import simulate
 
 Change = Callable[[pa.Table], pa.Table]

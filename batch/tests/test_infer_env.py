@@ -15,7 +15,7 @@ import pyspark
 import pytest
 from small_model import FEW, assert_same_scores, read_days, scores_at_once, train_moment
 
-from fraud_ml.feature_spec import DEFAULT_SPEC
+from fraud_ml.default_specs import DEFAULT_SPEC
 from fraud_ml.simulator import simulate
 
 ARCHIVE = Path("batch/environment.tar.gz").absolute()

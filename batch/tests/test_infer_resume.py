@@ -19,7 +19,7 @@ import pytest
 from small_model import FEW, bytes_below, train_moment
 from small_training import environment
 
-from fraud_ml.feature_spec import DEFAULT_SPEC
+from fraud_ml.default_specs import DEFAULT_SPEC
 from fraud_ml.simulator import simulate
 
 

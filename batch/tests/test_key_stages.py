@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from batch_proc.key_stages import KeyStage, past_of, plan_stages
+from fraud_ml.default_specs import DEFAULT_SPEC, default_spec
 from fraud_ml.feature_spec import (
-    DEFAULT_SPEC,
     Aggregate,
     ColumnFeature,
     ColumnKind,
@@ -15,7 +15,6 @@ from fraud_ml.feature_spec import (
     RowFeature,
     RowValue,
     WindowFeature,
-    default_spec,
     last_transactions,
 )
 from fraud_ml.feature_spec_toml import spec_from_toml

@@ -19,7 +19,7 @@ from batch_proc.raw_rows import RawRows
 from batch_proc.read_task import IDS, ById, ReadTask, repeated
 from batch_proc.run_ledger import Step
 from batch_proc.source_files import local_source
-from fraud_ml.feature_spec import HANDBOOK_SPEC
+from fraud_ml.default_specs import HANDBOOK_SPEC
 
 HOUR = 3_600_000_000  # microseconds
 N = 240

@@ -22,7 +22,7 @@ from batch_proc.backfill_options import LabelOptions, parse_backfill_options
 from batch_proc.infer_options import InferOptions, parse_infer_options
 from batch_proc.monitor_options import parse_monitor_options
 from batch_proc.train_options import TrainOptions, parse_train_options
-from fraud_ml.feature_spec import DEFAULT_SPEC
+from fraud_ml.default_specs import DEFAULT_SPEC
 from fraud_ml.feature_spec_toml import spec_to_toml
 
 BATCH = Path(__file__).parent.parent

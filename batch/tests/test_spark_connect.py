@@ -23,8 +23,8 @@ from batch_proc.infer import infer
 from batch_proc.infer_options import InferOptions
 from batch_proc.progress import Stages
 from batch_proc.spark_session import spark_session
+from fraud_ml.default_specs import HANDBOOK_SPEC
 from fraud_ml.errors import DataError
-from fraud_ml.feature_spec import HANDBOOK_SPEC
 from fraud_ml.simulator import Simulation, simulate
 
 _STARTED = r"Spark Connect server started at: [\d.]+:(\d+)"

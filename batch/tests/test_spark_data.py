@@ -24,8 +24,8 @@ from batch_proc.spark_data import compute_by_spark
 from batch_proc.spark_session import spark_session
 from batch_proc.training_data import read_into_memory
 from data_connector.command import run
+from fraud_ml.default_specs import DEFAULT_SPEC, HANDBOOK_SPEC
 from fraud_ml.errors import DataError
-from fraud_ml.feature_spec import DEFAULT_SPEC, HANDBOOK_SPEC
 from fraud_ml.feature_spec_toml import spec_to_toml
 from fraud_ml.simulator import Simulation
 

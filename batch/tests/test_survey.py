@@ -17,7 +17,7 @@ from batch_proc.key_stages import plan_stages
 from batch_proc.raw_rows import RawRows
 from batch_proc.source_files import Split, local_source
 from batch_proc.survey import cut_hot_keys, find_hot_keys, from_json, to_json
-from fraud_ml.feature_spec import HANDBOOK_SPEC
+from fraud_ml.default_specs import HANDBOOK_SPEC
 
 N = 30_000
 NAMES = ("transaction_id", "timestamp", "customer_id", "terminal_id", "amount")

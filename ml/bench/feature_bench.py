@@ -15,7 +15,8 @@ import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
-from fraud_ml.feature_spec import DEFAULT_SPEC, HANDBOOK_SPEC, FeatureSpec, WindowFeature
+from fraud_ml.default_specs import DEFAULT_SPEC, HANDBOOK_SPEC
+from fraud_ml.feature_spec import FeatureSpec, WindowFeature
 from fraud_ml.features import compute_features
 from fraud_ml.scenario import Population, Scenario
 from fraud_ml.simulator import Simulation, simulate

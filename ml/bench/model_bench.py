@@ -13,9 +13,9 @@ import numpy.typing as npt
 import torch
 
 from fraud_ml.attribution import Attributor
+from fraud_ml.default_specs import DEFAULT_SPEC
 from fraud_ml.export import to_onnx
 from fraud_ml.fast_net import FastNet
-from fraud_ml.feature_spec import DEFAULT_SPEC
 from fraud_ml.features import compute_features, feature_matrix
 from fraud_ml.model import FraudNet
 from fraud_ml.scenario import Population, Scenario

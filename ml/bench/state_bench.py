@@ -9,7 +9,8 @@ import handbook_sqlite
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fraud_ml.feature_spec import DEFAULT_SPEC, HANDBOOK_SPEC, FeatureSpec
+from fraud_ml.default_specs import DEFAULT_SPEC, HANDBOOK_SPEC
+from fraud_ml.feature_spec import FeatureSpec
 from fraud_ml.feature_state import FeatureState
 from fraud_ml.scenario import Population, Scenario
 from fraud_ml.simulator import Simulation, simulate

@@ -3,7 +3,7 @@
 import numpy as np
 from state_bench import batches_of, known_of, warm_database, warm_state
 
-from fraud_ml.feature_spec import HANDBOOK_SPEC
+from fraud_ml.default_specs import HANDBOOK_SPEC
 from fraud_ml.scenario import Population, Scenario
 from fraud_ml.simulator import simulate
 

@@ -39,7 +39,7 @@ from fraud_ml._simulated import (
     label_table,
     times_since,
 )
-from fraud_ml.feature_spec import DEFAULT_LABEL_DELAY
+from fraud_ml.default_specs import DEFAULT_LABEL_DELAY
 from fraud_ml.transactions import transaction_schema
 
 _HOUR = 3_600

@@ -14,8 +14,9 @@ import pyarrow.compute as pc
 
 from fraud_ml import _columns
 from fraud_ml._columns import MAX_AMOUNT, MAX_NUMBER
+from fraud_ml.default_specs import DEFAULT_LABEL_DELAY, DEFAULT_SPEC
 from fraud_ml.errors import DataError
-from fraud_ml.feature_spec import DEFAULT_LABEL_DELAY, DEFAULT_SPEC, FeatureSpec
+from fraud_ml.feature_spec import FeatureSpec
 
 __all__ = [
     "LABEL_COLUMNS",

@@ -8,9 +8,9 @@ import torch
 
 from fraud_ml._input_fit import fit_inputs
 from fraud_ml.artifact import Artifact, load_artifact, save_artifact
+from fraud_ml.default_specs import HANDBOOK_SPEC
 from fraud_ml.distribution import fit_reference
 from fraud_ml.errors import ArtifactError
-from fraud_ml.feature_spec import HANDBOOK_SPEC
 from fraud_ml.model import FraudNet, ModelConfig
 from fraud_ml.policy import CapacityPolicy, CostPolicy
 

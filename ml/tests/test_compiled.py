@@ -18,7 +18,7 @@ USE = """
 from pathlib import Path
 from fraud_ml import feature_state
 from fraud_ml._compiled import cache_folder
-from fraud_ml.feature_spec import DEFAULT_SPEC
+from fraud_ml.default_specs import DEFAULT_SPEC
 from fraud_ml.scenario import Population, Scenario
 from fraud_ml.simulator import simulate
 

@@ -5,11 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from fraud_ml.feature_spec import (
+from fraud_ml.default_specs import (
     DEFAULT_SPEC,
     HANDBOOK_SPEC,
     SIMULATOR_DESIGNED,
     TRAFFIC_FEATURES,
+    default_spec,
+    handbook_spec,
+)
+from fraud_ml.feature_spec import (
     Aggregate,
     ColumnFeature,
     ColumnKind,
@@ -18,8 +22,6 @@ from fraud_ml.feature_spec import (
     RowFeature,
     RowValue,
     WindowFeature,
-    default_spec,
-    handbook_spec,
     last_transactions,
 )
 from fraud_ml.feature_spec_toml import spec_from_toml, spec_to_toml

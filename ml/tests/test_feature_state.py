@@ -7,17 +7,15 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from fraud_ml.default_specs import DEFAULT_SPEC, HANDBOOK_SPEC, default_spec
 from fraud_ml.errors import DataError
 from fraud_ml.feature_spec import (
-    DEFAULT_SPEC,
-    HANDBOOK_SPEC,
     Aggregate,
     FeatureSpec,
     Key,
     RowFeature,
     RowValue,
     WindowFeature,
-    default_spec,
 )
 from fraud_ml.feature_state import _MANY, FeatureState
 from fraud_ml.features import compute_features

@@ -12,11 +12,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from fraud_ml import _windows
+from fraud_ml.default_specs import DEFAULT_SPEC, HANDBOOK_SPEC, TRAFFIC_FEATURES
 from fraud_ml.errors import DataError
 from fraud_ml.feature_spec import (
-    DEFAULT_SPEC,
-    HANDBOOK_SPEC,
-    TRAFFIC_FEATURES,
     Aggregate,
     FeatureSpec,
     Key,

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pytest
 
 from fraud_ml import journal_entries
+from fraud_ml.default_specs import handbook_spec
 from fraud_ml.errors import DataError
-from fraud_ml.feature_spec import handbook_spec
 from fraud_ml.feature_state import FeatureState
 from fraud_ml.journal_entries import Labels, Transactions, label_entries
 from fraud_ml.replica import REMEMBERED, Head, Replica, head_of, name_of_snapshots

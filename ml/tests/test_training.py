@@ -7,8 +7,8 @@ import torch
 from fraud_ml._input_fit import fit_inputs
 from fraud_ml._training_loop import Rows, TrainingLoop
 from fraud_ml.calibration import expected_calibration_error
+from fraud_ml.default_specs import HANDBOOK_SPEC
 from fraud_ml.errors import DataError
-from fraud_ml.feature_spec import HANDBOOK_SPEC
 from fraud_ml.features import compute_features, feature_matrix
 from fraud_ml.metrics import average_precision, roc_auc
 from fraud_ml.model import FraudNet, ModelConfig

@@ -11,7 +11,8 @@ import numpy as np
 from experiments.robustness import WARM_UP, Data, fit, population, seeds
 from experiments.study import Study
 from experiments.sweep import Sweep
-from fraud_ml.feature_spec import DEFAULT_SPEC, FeatureSpec
+from fraud_ml.default_specs import DEFAULT_SPEC
+from fraud_ml.feature_spec import FeatureSpec
 from fraud_ml.metrics import average_precision
 from fraud_ml.scenario import (
     HANDBOOK_FRAUDS,

@@ -31,7 +31,7 @@ from experiments.scoring_time import time_scoring
 from experiments.table import METRICS, Line, as_results, as_table, measure
 from experiments.tracking import Tracker
 from experiments.trials import search
-from fraud_ml.feature_spec import SIMULATOR_DESIGNED
+from fraud_ml.default_specs import SIMULATOR_DESIGNED
 from fraud_ml.oracle import oracle_scores
 from fraud_ml.scenario import Scenario
 from fraud_ml.simulator import simulate

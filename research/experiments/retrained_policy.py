@@ -13,7 +13,7 @@ import pyarrow as pa
 from batch_proc.fold import Rows
 from experiments.contenders import Score
 from experiments.robustness import fit_rows, reviewed
-from fraud_ml.feature_spec import DEFAULT_SPEC
+from fraud_ml.default_specs import DEFAULT_SPEC
 from fraud_ml.features import compute_features, feature_matrix
 from fraud_ml.policy import Decision, Decisions
 from fraud_ml.simulator import Day

@@ -20,7 +20,8 @@ import torch
 from batch_proc.fold import Rows
 from experiments.contenders import CONTENDERS, OURS, Score
 from experiments.study import Study
-from fraud_ml.feature_spec import FeatureSpec, default_spec
+from fraud_ml.default_specs import default_spec
+from fraud_ml.feature_spec import FeatureSpec
 from fraud_ml.features import compute_features, feature_matrix
 from fraud_ml.scenario import Population, Scenario
 from fraud_ml.simulator import Simulation, simulate

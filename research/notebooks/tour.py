@@ -29,7 +29,7 @@ with app.setup(hide_code=True):
     from fraud_detect.snapshots import Snapshots
     from fraud_ml import journal_entries
     from fraud_ml.artifact import Artifact, load_artifact, save_artifact
-    from fraud_ml.feature_spec import DEFAULT_SPEC
+    from fraud_ml.default_specs import DEFAULT_SPEC
     from fraud_ml.features import compute_features, feature_matrix
     from fraud_ml.metrics import average_precision, precision_recall_curve
     from fraud_ml.policy import Decision, fit_capacity_policy

@@ -25,8 +25,8 @@ from experiments.picture import draw, precision_at_recalls
 from experiments.scoring_time import BATCH, ScoringTime, time_scoring
 from experiments.table import Line, as_results, as_table, half_interval
 from experiments.tracking import Tracker
+from fraud_ml.default_specs import DEFAULT_SPEC
 from fraud_ml.errors import DataError
-from fraud_ml.feature_spec import DEFAULT_SPEC
 from fraud_ml.scenario import Population, Scenario
 from fraud_ml.simulator import simulate
 

@@ -22,7 +22,7 @@ from experiments.simulation_files import (
     write_scenario,
 )
 from fraud_ml import simulator
-from fraud_ml.feature_spec import DEFAULT_LABEL_DELAY, DEFAULT_SPEC
+from fraud_ml.default_specs import DEFAULT_LABEL_DELAY, DEFAULT_SPEC
 from fraud_ml.policy import Decision
 from fraud_ml.scenario import Adversary, CompromisedTerminals, Population, Scenario
 from fraud_ml.scenario_toml import scenario_from_toml, scenario_to_toml

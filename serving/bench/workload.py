@@ -16,7 +16,7 @@ from fraud_detect.online_state import OnlineState
 from fraud_detect.snapshots import Snapshots
 from fraud_ml import journal_entries
 from fraud_ml.artifact import Artifact, save_artifact
-from fraud_ml.feature_spec import DEFAULT_SPEC
+from fraud_ml.default_specs import DEFAULT_SPEC
 from fraud_ml.journal_entries import Labels
 from fraud_ml.model import FraudNet, ModelConfig
 from fraud_ml.policy import CapacityPolicy

@@ -16,7 +16,8 @@ from fraud_detect import answers
 from fraud_detect.answers import ARROW, JSON
 from fraud_detect.tensors import InferAnswer, InferRequest
 from fraud_detect.transactions import MAX_TRANSACTIONS, TransactionFormat
-from fraud_ml.feature_spec import DEFAULT_SPEC, FeatureSpec
+from fraud_ml.default_specs import DEFAULT_SPEC
+from fraud_ml.feature_spec import FeatureSpec
 from fraud_ml.transactions import transaction_columns
 
 _TYPES = (

@@ -18,7 +18,7 @@ from data_connector import open_journal
 from fraud_detect.errors import ServingError
 from fraud_detect.store_url import hasty
 from fraud_ml import journal_entries
-from fraud_ml.feature_spec import DEFAULT_SPEC
+from fraud_ml.default_specs import DEFAULT_SPEC
 from fraud_ml.feature_state import FeatureState
 from fraud_ml.journal_entries import Transactions
 from fraud_ml.replica import Replica, features_of_nobody

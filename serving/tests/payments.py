@@ -17,7 +17,8 @@ from fraud_detect.online_state import OnlineState
 from fraud_detect.scorer import Call, Scorer
 from fraud_detect.snapshots import Snapshots
 from fraud_ml.artifact import Artifact, save_artifact
-from fraud_ml.feature_spec import FeatureSpec, handbook_spec
+from fraud_ml.default_specs import handbook_spec
+from fraud_ml.feature_spec import FeatureSpec
 from fraud_ml.model import FraudNet, ModelConfig
 from fraud_ml.policy import CapacityPolicy
 from fraud_ml.scenario import Labelling, Population, Scenario

@@ -20,7 +20,7 @@ from server import running_server
 
 from fraud_detect.openapi import as_yaml, document
 from fraud_detect.torchserve import TorchServe
-from fraud_ml.feature_spec import DEFAULT_SPEC
+from fraud_ml.default_specs import DEFAULT_SPEC
 from fraud_ml.transactions import transaction_columns
 
 FILE = Path(__file__).parents[1] / "openapi.yaml"

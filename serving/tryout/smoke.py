@@ -34,8 +34,8 @@ from fraud_detect.torchserve_config import ServerOptions
 from fraud_detect.transactions import MAX_TRANSACTIONS
 from fraud_detect.worker_settings import MODEL_NAME, WorkerSettings
 from fraud_ml.artifact import Artifact, save_artifact
+from fraud_ml.default_specs import DEFAULT_SPEC
 from fraud_ml.errors import ArtifactError, DataError
-from fraud_ml.feature_spec import DEFAULT_SPEC
 from fraud_ml.features import compute_features, feature_matrix
 from fraud_ml.policy import fit_capacity_policy
 from fraud_ml.scenario import Population, Scenario

@@ -7,7 +7,7 @@ import numpy as np
 from experiments.robustness import WARM_UP, Data, Floats, fit, population, reviewed, seeds, share_of
 from experiments.study import Study
 from experiments.sweep import Sweep, log_values
-from fraud_ml.feature_spec import DEFAULT_SPEC, default_spec
+from fraud_ml.default_specs import DEFAULT_SPEC, default_spec
 from fraud_ml.scenario import HANDBOOK_FRAUDS, Rings, Scenario
 
 WEEKS = (1, 2, 3, 4, 5)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from experiments.ablation import ablation, measure_without
 from experiments.study import Study
-from fraud_ml.feature_spec import TRAFFIC_FEATURES, default_spec
+from fraud_ml.default_specs import TRAFFIC_FEATURES, default_spec
 
 WORLDS = ("rings", "handbook", "episodes")
 SWEEP = ablation(

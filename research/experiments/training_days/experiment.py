@@ -10,7 +10,7 @@ from batch_proc.fold import CARDS_A_DAY, Days, Fold, make_folds
 from batch_proc.history import History
 from experiments.contenders import CONTENDERS
 from experiments.study import Study
-from fraud_ml.feature_spec import DEFAULT_SPEC
+from fraud_ml.default_specs import DEFAULT_SPEC
 from fraud_ml.metrics import average_precision, cards_by_day
 from fraud_ml.scenario import Population, Scenario
 from fraud_ml.simulator import simulate
