@@ -36,7 +36,7 @@ _ALWAYS = ("transaction_id", "timestamp", "amount")
 Column = Sequence[Any] | npt.NDArray[Any]
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
-Counted = TypeVar("Counted")
+_Counted = TypeVar("_Counted")
 
 
 class FeatureState:
@@ -248,8 +248,8 @@ class FeatureState:
 
 
 def _each(
-    count: Callable[[KeyHistories], Counted], kinds: Sequence[KeyHistories], *, side_by_side: bool
-) -> list[Counted]:
+    count: Callable[[KeyHistories], _Counted], kinds: Sequence[KeyHistories], *, side_by_side: bool
+) -> list[_Counted]:
     """``count`` of each kind of key; they share nothing, and compiled code lets others run."""
     if not side_by_side or len(kinds) < 2:
         return [count(kind) for kind in kinds]
