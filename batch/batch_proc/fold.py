@@ -58,7 +58,7 @@ class Rows:
     is_fraud: npt.NDArray[np.bool_]
     """Shape (N,)."""
     customer: npt.NDArray[np.int32]
-    """A number for each customer, shape (N,)."""
+    """A number for each customer, in order of appearance here: shape (N,)."""
     day: npt.NDArray[np.int32]
     """Days since 1970-01-01, shape (N,)."""
     number: npt.NDArray[np.int64]
@@ -180,13 +180,13 @@ def _until(history: History, end: dt.date) -> History:
 
 
 def _rows(history: History, features: pa.Table, rows: npt.NDArray[np.int64]) -> Rows:
-    customer = history.transactions.column("customer_id").combine_chunks().dictionary_encode()
-    day = history.transactions.column("timestamp").cast(pa.date32()).cast(pa.int32())
+    taken = history.transactions.select(["customer_id", "timestamp"]).take(rows)
+    customer = taken.column("customer_id").combine_chunks().dictionary_encode()
     return Rows(
         features=feature_matrix(features.take(rows)),
         is_fraud=_is_fraud(history)[rows],
-        customer=customer.indices.to_numpy()[rows],
-        day=day.to_numpy()[rows],
+        customer=customer.indices.to_numpy(),
+        day=taken.column("timestamp").cast(pa.date32()).cast(pa.int32()).to_numpy(),
         number=rows,
     )
 
