@@ -150,4 +150,5 @@ def test_a_challenger_is_found_compared_and_promoted_without_a_restart(tmp_path)
         assert "mean difference" in status
         deployment.promote()
         assert ask(server.ports.inference, SCORE, next(bodies)).json["model"]["version"] == 2
-        assert deployment.store.aliases("fraud") == {"champion": 2, "previous": 1}
+        now = {"champion": 2, "previous": 1, "serving": 2}
+        assert deployment.store.aliases("fraud") == now
