@@ -2,6 +2,7 @@
 
 load("@rules_python//python:py_test.bzl", "py_test")
 load("//tools/java:defs.bzl", "JAVA", "SHORT_LIVED_JAVA_ENV")
+load("//tools/python:bytecode.bzl", "bytecode")
 
 def pytest_test(name, deps = [], data = [], args = [], env = {}, toolchains = [], java = False, **kwargs):
     """Declares a test for the pytest file `<name>.py`.
@@ -24,6 +25,15 @@ def pytest_test(name, deps = [], data = [], args = [], env = {}, toolchains = []
         data = data + [JAVA]
         env = env | SHORT_LIVED_JAVA_ENV
         toolchains = toolchains + [JAVA]
+    deps = deps + ["@pip//coverage", "@pip//pytest"]
+    bytecode(
+        name = name + "_bytecode",
+        testonly = True,
+        data = data,
+        tags = ["manual"],
+        visibility = ["//visibility:private"],
+        deps = deps,
+    )
     py_test(
         name = name,
         srcs = [
@@ -33,9 +43,12 @@ def pytest_test(name, deps = [], data = [], args = [], env = {}, toolchains = []
         ],
         main = "//tools/pytest:runner.py",
         args = ["$(rootpath %s.py)" % name] + args,
-        data = data + ["//tools/pytest:pytest.ini"],
+        data = data + [
+            name + "_bytecode",
+            "//tools/pytest:pytest.ini",
+        ],
         env = env,
         toolchains = toolchains,
-        deps = deps + ["@pip//coverage", "@pip//pytest"],
+        deps = deps + ["//tools/python:startup"],
         **kwargs
     )

@@ -140,16 +140,16 @@ def unused(used: set[str], target: Target) -> Iterator[str]:
         yield f"its tag {AT_RUN_TIME}{label} names no dependency of it: remove the tag"
     for label, provided in target.dependencies.items():
         modules = {module for each in provided for module in each.modules}
-        is_used = bool(modules & used) or any(is_conftest(module) for module in modules)
+        is_used = bool(modules & used) or any(is_found(module) for module in modules)
         if label in at_run_time and is_used:
             yield f"its tag {AT_RUN_TIME}{label} is needless, for it imports that: remove the tag"
         elif not (is_used or label in at_run_time or ALL_AT_RUN_TIME in target.tags):
             yield f"imports nothing of {label}"
 
 
-def is_conftest(module: str) -> bool:
-    """Whether pytest imports a module by itself."""
-    return module.rpartition(".")[2] == "conftest"
+def is_found(module: str) -> bool:
+    """Whether pytest or Python imports a module by itself."""
+    return module.rpartition(".")[2] in ("conftest", "sitecustomize")
 
 
 def check(target: Target, files: list[str]) -> list[str]:
