@@ -3,6 +3,7 @@
 load("@rules_python//python:py_binary.bzl", "py_binary")
 load("@rules_python//python:py_library.bzl", "py_library")
 load("@rules_python//python:py_test.bzl", "py_test")
+load("//tools/python:bytecode.bzl", "bytecode")
 
 def experiment(name, deps, size = "small"):
     """Declares `name`, which runs the experiment, and `test`, which runs it on small parameters.
@@ -36,15 +37,29 @@ def experiment(name, deps, size = "small"):
             ":library",
         ],
     )
+    bytecode(
+        name = "test_bytecode",
+        testonly = True,
+        tags = ["manual"],
+        visibility = ["//visibility:private"],
+        deps = [
+            "//research:study_trial_library",
+            ":library",
+        ],
+    )
     py_test(
         name = "test",
         size = size,
         srcs = ["//research:experiments/study_trial.py"],
         args = [native.package_name(), "$(rootpath //:CODEOWNERS)"],
-        data = ["//:CODEOWNERS"],
+        data = [
+            ":test_bytecode",
+            "//:CODEOWNERS",
+        ],
         main = "//research:experiments/study_trial.py",
         deps = [
             "//research:study_trial_library",
+            "//tools/python:startup",
             ":library",
         ],
     )

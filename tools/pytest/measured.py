@@ -8,6 +8,7 @@ starts are measured too, unless they are killed.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +17,8 @@ from typing import Any
 # Machine code of Numba's leaves no trace, so its functions count neither as run nor as missed.
 EXCLUDED = (r"^\s*@compiled\b", r"if TYPE_CHECKING:")
 
-_STARTS_IN_CHILDREN = "import coverage\n\ncoverage.process_startup()\n"
+# Python runs one file of the name, so it runs the one that it would have run.
+_STARTS_IN_CHILDREN = "\n\nimport coverage\n\ncoverage.process_startup()\n"
 
 
 @contextmanager
@@ -64,11 +66,17 @@ def _prepare(work: Path, files: list[Path]) -> Path:
     settings.write_text("\n".join([*lines, ""]), encoding="utf-8")
     starting = work / "in_children"
     starting.mkdir()
-    (starting / "sitecustomize.py").write_text(_STARTS_IN_CHILDREN, encoding="utf-8")
+    (starting / "sitecustomize.py").write_text(_startup() + _STARTS_IN_CHILDREN, encoding="utf-8")
     os.environ["COVERAGE_PROCESS_START"] = str(settings)
     before = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = os.pathsep.join([str(starting), *([before] if before else [])])
     return settings
+
+
+def _startup() -> str:
+    """The source of what this Python ran when it started, if it ran anything."""
+    file = getattr(sys.modules.get("sitecustomize"), "__file__", None)
+    return Path(file).read_text(encoding="utf-8") if file else ""
 
 
 def _lcov(measuring: Any, files: dict[str, Path]) -> str:

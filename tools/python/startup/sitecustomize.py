@@ -67,11 +67,11 @@ def _from_archive(path: str) -> CodeType | None:
     return code
 
 
-def _get_code(loader: SourceLoader, fullname: str) -> CodeType | None:
+def _get_code(self: SourceLoader, fullname: str) -> CodeType | None:
     # A subclass may compile in a way of its own.
-    if type(loader) is SourceFileLoader and (code := _from_archive(str(loader.path))):
+    if type(self) is SourceFileLoader and (code := _from_archive(str(self.path))):
         return code
-    return _from_source(loader, fullname)
+    return _from_source(self, fullname)
 
 
 # Archives have the assertions that -O leaves out.
