@@ -52,7 +52,8 @@ def test_a_killed_worker_costs_what_it_was_at_and_another_is_there_within_ten_se
     paused = successor.create_time() - killed_at
     assert paused + used.user + used.system < BACK_WITHIN
     failed = [one for one in load.sent if one.status != 200]
-    assert {one.status for one in failed} <= {507}
+    # Which of the two, depends on what TorchServe notices first.
+    assert {one.status for one in failed} <= {500, 507}, [one.answer for one in failed]
     assert len(failed) <= 4  # the senders: what was sent and not yet answered
     assert all(one.begun < killed + 1 for one in failed)
     answered = {one.answer["transaction_id"] for one in load.sent if one.status == 200}
