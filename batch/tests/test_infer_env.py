@@ -13,8 +13,12 @@ from typing import Any
 import pyarrow.parquet as pq
 import pyspark
 import pytest
+from connect_server import SETTINGS, connect_server
 from small_model import FEW, assert_same_scores, read_days, scores_at_once, train_moment
 
+from batch_proc.infer import infer
+from batch_proc.infer_options import InferOptions
+from batch_proc.progress import Stages
 from fraud_ml.default_specs import DEFAULT_SPEC
 from fraud_ml.simulator import simulate
 
@@ -41,14 +45,6 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def submit(machine: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """`spark-submit` as the README of batch has it, with no variable of ours around it."""
-    env = {
-        "HOME": str(machine / "home"),
-        "JAVA_HOME": os.environ["JAVA_HOME"],
-        "PATH": "/bin:/usr/bin",
-        "SPARK_HOME": str(machine / "spark"),
-        "SPARK_LOCAL_IP": "127.0.0.1",
-        "TMPDIR": str(machine),
-    }
     command = [
         *("spark/bin/spark-submit", "--archives", "environment.tar.gz#environment"),
         *("--conf", "spark.pyspark.python=./environment/bin/python"),
@@ -56,8 +52,25 @@ def submit(machine: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         *arguments,
     ]
     return subprocess.run(
-        command, cwd=machine, env=env, capture_output=True, text=True, check=False
+        command,
+        cwd=machine,
+        env=variables(machine),
+        capture_output=True,
+        text=True,
+        check=False,
     )
+
+
+def variables(machine: Path) -> dict[str, str]:
+    """The environment there."""
+    return {
+        "HOME": str(machine / "home"),
+        "JAVA_HOME": os.environ["JAVA_HOME"],
+        "PATH": "/bin:/usr/bin",
+        "SPARK_HOME": str(machine / "spark"),
+        "SPARK_LOCAL_IP": "127.0.0.1",
+        "TMPDIR": str(machine),
+    }
 
 
 def assert_runs_on(environment: Path, process: dict[str, Any]) -> None:
@@ -99,6 +112,25 @@ def test_a_history_is_scored_on_one_machine(machine: Path, tmp_path: Path) -> No
     ]
     done = submit(machine, "--master", "local[2]", "environment/bin/infer.py", *options)
     assert done.returncode == 0, done.stdout + done.stderr
+    expected = scores_at_once(model, history.transactions, history.labels)
+    assert_same_scores(read_days(tmp_path / "scores"), expected)
+
+
+def test_a_spark_connect_server_works_with_what_is_unpacked(machine: Path, tmp_path: Path) -> None:
+    history = simulate(FEW)
+    model = train_moment(tmp_path / "model", history.transactions, history.labels, DEFAULT_SPEC)
+    rows = history.transactions.append_column("is_fraud", history.labels["is_fraud"])
+    pq.write_table(rows, tmp_path / "payments.parquet")
+    command = ["spark/sbin/start-connect-server.sh", "--wait", "--master", CLUSTER, *SETTINGS]
+    python = {"PYSPARK_PYTHON": str(machine / "environment/bin/python")}
+    with connect_server(command, variables(machine) | python, machine) as url:
+        options = InferOptions(
+            input=str(tmp_path / "payments.parquet"),
+            output=str(tmp_path / "scores"),
+            model=str(model),
+            master=url,
+        )
+        infer(options, tmp_path / "home", Stages())
     expected = scores_at_once(model, history.transactions, history.labels)
     assert_same_scores(read_days(tmp_path / "scores"), expected)
 

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import os
-import re
 import socket
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pyspark
 import pytest
+from connect_server import SETTINGS, connect_server
 from small_model import FEW, assert_same_scores, read_days, scores_at_once, train_moment
 from small_training import environment
 
@@ -27,52 +25,25 @@ from fraud_ml.default_specs import HANDBOOK_SPEC
 from fraud_ml.errors import DataError
 from fraud_ml.simulator import Simulation, simulate
 
-_STARTED = r"Spark Connect server started at: [\d.]+:(\d+)"
-_SETTINGS = {
-    "spark.connect.grpc.binding.address": "127.0.0.1",
-    "spark.connect.grpc.binding.port": "0",
-    "spark.driver.bindAddress": "127.0.0.1",
-    "spark.ui.enabled": "false",
-}
-
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a server with two cores, as `start-connect-server.sh` starts it."""
-    folder = tmp_path_factory.mktemp("connect")
-    home, log = Path(pyspark.__file__).parent, folder / "log"
-    settings = [word for it in _SETTINGS.items() for word in ("--conf", "=".join(it))]
-    with log.open("w") as said:
-        started = subprocess.Popen(
-            [
-                *(str(home / "bin/spark-submit"), "--master", "local[2]", *settings),
-                *("--class", "org.apache.spark.sql.connect.service.SparkConnectServer"),
-                "spark-internal",
-            ],
-            cwd=folder,
-            env=environment(
-                SPARK_HOME=str(home),
-                SPARK_LOCAL_IP="127.0.0.1",
-                PYSPARK_PYTHON=sys.executable,
-                PYTHONPATH=os.pathsep.join(str(Path(it).absolute()) for it in sys.path if it),
-            ),
-            stdout=said,
-            stderr=said,
-        )
-    try:
-        while started.poll() is None and not re.search(_STARTED, log.read_text()):
-            try:
-                started.wait(timeout=0.05)
-            except subprocess.TimeoutExpired:
-                continue
-        there = re.search(_STARTED, log.read_text())
-        assert there is not None, log.read_text()
-        yield f"sc://127.0.0.1:{there[1]}"
-    finally:
-        for child in psutil.Process(started.pid).children(recursive=True):
-            child.kill()
-        started.kill()
-        started.wait()
+    home = Path(pyspark.__file__).parent
+    command = [
+        *(str(home / "bin/spark-submit"), "--master", "local[2]", *SETTINGS),
+        *("--class", "org.apache.spark.sql.connect.service.SparkConnectServer"),
+        "spark-internal",
+    ]
+    packages = os.pathsep.join(str(Path(it).absolute()) for it in sys.path if it)
+    surroundings = environment(
+        SPARK_HOME=str(home),
+        SPARK_LOCAL_IP="127.0.0.1",
+        PYSPARK_PYTHON=sys.executable,
+        PYTHONPATH=packages,
+    )
+    with connect_server(command, surroundings, tmp_path_factory.mktemp("connect")) as url:
+        yield url
 
 
 @pytest.fixture(scope="module")
