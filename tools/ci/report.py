@@ -73,16 +73,25 @@ def report(given: argparse.Namespace) -> list[Measured]:
     with _temporary_folder(given.folder) as folder, _cache(folder / "cache") as environment:
         writer = Clone(workspace, folder / "ci", environment)
         try:
-            rows = list(_changes(writer, targets, given))
+            rows = [_told(row) for row in _changes(writer, targets, given)]
         finally:
             writer.remove()
         reader = Clone(workspace, folder / "developer", environment)
         try:
             _fetch(reader, targets)
-            rows.append(reader.measure(FRESH, targets))
+            rows.append(_told(reader.measure(FRESH, targets)))
         finally:
             reader.remove()
     return rows
+
+
+def _told(row: Measured) -> Measured:
+    """The row, told at once: the next one takes long, and may fail."""
+    sys.stderr.write(
+        f"measured  {row.name}: {row.seconds:,.1f} s, {row.actions:,} actions, {row.hits:,} hits, "
+        f"{len(row.tests):,} tests run, {row.cached_tests:,} cached\n"
+    )
+    return row
 
 
 def _changes(
