@@ -10,11 +10,9 @@ from __future__ import annotations
 import datetime as dt
 import re
 import sqlite3
-import struct
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from decimal import Decimal
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -22,7 +20,6 @@ from urllib.parse import quote
 from uuid import uuid4
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import sqlalchemy as sa
 
 from data_connector import arrow_types
@@ -41,6 +38,9 @@ from data_connector.errors import (
 from data_connector.locations import DatabaseLocation
 from data_connector.sql import SqlBackend
 from data_connector.sql_dialect import Rows, TransactionalDialect, Values
+from data_connector.sqlite_blocks import RowReader, blocks, row_reader
+from data_connector.sqlite_library import Statement
+from data_connector.sqlite_values import declared_values, stored_values
 from data_connector.statements import execute, listed_names, quoted
 
 # More rows in a statement gain nothing; more values were too many for SQLite before 3.32.
@@ -49,6 +49,9 @@ _MOST_VALUES = 999
 
 # Rows held as Python's objects at a time: few enough to lie in the processor's cache.
 _BLOCK_ROWS = 2_048
+
+# Rows that machine code reads at a time.
+_NATIVE_BLOCK_ROWS = 16_384
 
 # Digits that a decimal keeps as a float (https://sqlite.org/datatype3.html, section 3.1).
 _EXACT_DIGITS = 15
@@ -92,7 +95,7 @@ def open_sqlite(location: DatabaseLocation) -> SqlBackend:
 
 @dataclass(frozen=True, slots=True)
 class SqliteDialect(TransactionalDialect):
-    """SQLite through Python's own `sqlite3`."""
+    """SQLite through the library of Python's own `sqlite3`."""
 
     location: DatabaseLocation
 
@@ -128,19 +131,40 @@ class SqliteDialect(TransactionalDialect):
         parameters: Sequence[Any],
         batch_rows: int,
     ) -> Iterator[Rows]:
-        """The rows, which SQLite reads one by one.
+        """The rows: by machine code where there is some, else by `sqlite3`, one by one.
 
-        Not through ADBC or whatever else brings a SQLite of its own, which would be faster: as it
-        closes the file, this process loses the locks of its other connections to it
+        Not through ADBC or whatever else brings a SQLite of its own: as it closes the file, this
+        process loses the locks of its other connections to it
         (https://sqlite.org/howtocorrupt.html, section 2.2.1). Nor through ADBC in a process of its
         own: it takes a column's type from the first rows, and then turns blobs and numbers into
         text, text into blobs, and large integers into floats without a word.
         """
+        reader = row_reader()
+        if reader is not None:
+            selected = self._statement(reader, connection, statement, parameters)
+            with closing(selected):
+                size = min(batch_rows, _NATIVE_BLOCK_ROWS)
+                yield Rows(selected.names, blocks(reader, selected, size))
+            return
         cursor: Any = connection.connection.cursor()
         with closing(cursor):
             cursor.execute(statement, parameters)
             names = [column[0] for column in cursor.description]
             yield Rows(names, _blocks(cursor, min(batch_rows, _BLOCK_ROWS)))
+
+    def _statement(
+        self,
+        reader: RowReader,
+        connection: sa.Connection,
+        statement: str,
+        parameters: Sequence[Any],
+    ) -> Statement:
+        """The statement on a connection of its own, which is to the same file in the same way."""
+        (uri,), _ = connection.dialect.create_connect_args(connection.engine.url)
+        patience = execute(connection, "PRAGMA busy_timeout").scalar_one()
+        # One of the two reads at a time: a writer that waits for the first lets no second begin.
+        execute(connection, "COMMIT")
+        return Statement(reader.sqlite, uri, patience, statement, parameters)
 
     def compare(
         self,
@@ -191,27 +215,7 @@ class SqliteDialect(TransactionalDialect):
 
     def to_array(self, values: Values, kind: pa.DataType) -> pa.Array:
         """The values as an array of `kind`, exactly."""
-        if pa.types.is_decimal(kind):
-            return pa.array([None if v is None else _decimal(v) for v in values], kind)
-        if pa.types.is_binary(kind) and any(type(value) is str for value in values):
-            raise TypeError("SQLite stores it as text")
-        if pa.types.is_int64(kind):
-            with suppress(struct.error):  # a NULL, or no integer
-                packed = struct.pack(f"{len(values)}q", *values)  # three times as fast as Arrow
-                return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(packed)])
-        # The type is inferred first: told the type, Arrow would let 1.5 be the integer 1.
-        stored = pa.array(values)
-        if stored.type == kind or pa.types.is_null(stored.type):
-            return stored.cast(kind)
-        if pa.types.is_string(stored.type) and pa.types.is_temporal(kind):
-            return stored.cast(kind)
-        if pa.types.is_int64(stored.type) and pa.types.is_floating(kind):
-            return stored.cast(kind)
-        if pa.types.is_int64(stored.type) and pa.types.is_boolean(kind):
-            if pc.all(pc.is_in(stored, pa.array([0, 1, None]))).as_py():
-                return stored.cast(kind)
-            raise ValueError("a boolean is 0 or 1")
-        raise TypeError(f"SQLite stores it as {stored.type}")
+        return declared_values(values, kind)
 
     def stored_type(self, kind: pa.DataType) -> pa.DataType | None:
         """Integers are 64 bits wide and floats double: SQLite has no others."""
@@ -280,7 +284,7 @@ class SqliteDialect(TransactionalDialect):
         for batch in batches:
             values: list[Any] = [None] * (width * batch.num_rows)  # row by row
             for index, (column, field) in enumerate(zip(batch.columns, schema, strict=True)):
-                values[index::width] = _stored_values(column, field)
+                values[index::width] = stored_values(column, field)
             rest = len(values) - len(values) % step
             cursor.executemany(into + rows, (values[at : at + step] for at in range(0, rest, step)))
             cursor.executemany(
@@ -359,29 +363,3 @@ def _blocks(cursor: sqlite3.Cursor, size: int) -> Iterator[list[list[Any]]]:
         # Not by zip(*rows), whose iterators, one a row, keep the garbage collector busy.
         values = list(chain.from_iterable(rows))
         yield [values[column::width] for column in range(width)]
-
-
-def _decimal(value: object) -> Decimal:
-    # By its shortest text: 12.34 is stored as the float next to it, and is 12.34 again.
-    if isinstance(value, float):
-        return Decimal(repr(value))
-    if isinstance(value, int | str):
-        return Decimal(value)
-    raise TypeError(f"not a number: {type(value).__name__}")
-
-
-def _stored_values(array: pa.Array, field: pa.Field) -> list[Any]:
-    """The values as sqlite3 takes them."""
-    kind = field.type
-    if pa.types.is_floating(kind) and pc.any(pc.is_nan(array)).as_py():
-        raise SchemaMismatchError("SQLite would store NaN as NULL: replace it", column=field.name)
-    if kind == UTC_MICROSECONDS:
-        # Written as naive and marked afterwards: ten times as fast as a cast with its zone.
-        array = pc.binary_join_element_wise(array.cast(MICROSECONDS).cast(pa.string()), "Z", "")
-    elif pa.types.is_temporal(kind) or pa.types.is_decimal(kind):
-        array = array.cast(pa.string())
-    if not array.null_count and (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
-        numbers: list[Any] = array.to_numpy().tolist()  # five times as fast
-        return numbers
-    values: list[Any] = array.to_pylist()
-    return values

@@ -12,9 +12,20 @@ import pyarrow as pa
 import pytest
 
 import data_connector as dc
+from data_connector import sqlite
 from data_connector.sqlite import declared_type
 
 UTC = pa.timestamp("us", "UTC")
+both_ways = pytest.mark.usefixtures("read_by")
+
+
+@pytest.fixture(params=["machine code", "sqlite3"])
+def read_by(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reads with and without machine code, which not every machine can."""
+    if request.param == "sqlite3":
+        monkeypatch.setattr(sqlite, "row_reader", lambda: None)
+    elif sqlite.row_reader() is None:
+        pytest.skip("this Python has its SQLite inside, where machine code cannot call it")
 
 
 @pytest.fixture
@@ -76,6 +87,7 @@ def test_times_can_be_read_by_people_and_by_sqlite(path: Path, url: str) -> None
     ]
 
 
+@both_ways
 def test_times_of_others_are_understood(path: Path, url: str) -> None:
     run(
         path,
@@ -96,6 +108,7 @@ def test_times_of_others_are_understood(path: Path, url: str) -> None:
     }
 
 
+@both_ways
 def test_small_decimals_are_numbers_in_sql_and_large_ones_exact_text(path: Path, url: str) -> None:
     table = pa.table(
         {
@@ -110,6 +123,7 @@ def test_small_decimals_are_numbers_in_sql_and_large_ones_exact_text(path: Path,
     assert dc.fetch(url).read_all() == table
 
 
+@both_ways
 @pytest.mark.parametrize(
     ("declared", "good", "bad"),
     [
@@ -143,11 +157,13 @@ def test_a_value_that_does_not_fit_names_column_and_row(
     assert (e.value.column, e.value.row) == ("a", 4)
 
 
+@both_ways
 def test_whole_numbers_are_floats_where_floats_are_declared(path: Path, url: str) -> None:
     run(path, "CREATE TABLE rows (a NUMERIC)", "INSERT INTO rows VALUES (1), (2.5), (NULL)")
     assert dc.fetch(url).read_all() == pa.table({"a": [1.0, 2.5, None]})
 
 
+@both_ways
 def test_a_query_has_the_types_of_its_columns_and_else_of_its_values(path: Path, url: str) -> None:
     run(
         path,
@@ -196,6 +212,7 @@ def test_a_constraint_that_refuses_a_row_refuses_all(path: Path, url: str) -> No
     assert run(path, "SELECT a FROM rows") == [(2,)]
 
 
+@both_ways
 def test_views_can_be_read(path: Path, url: str) -> None:
     run(path, "CREATE TABLE rows (a INTEGER)", "INSERT INTO rows VALUES (1), (2)")
     run(path, "CREATE VIEW few AS SELECT a FROM rows LIMIT 1")
@@ -213,6 +230,7 @@ def test_reading_makes_no_file(path: Path, url: str) -> None:
         dc.list_tables("sqlite://")
 
 
+@both_ways
 def test_a_file_that_is_no_database_is_an_error_at_once(path: Path, url: str) -> None:
     path.write_bytes(b"transaction_id,amount\n1,2\n" * 100)
     with pytest.raises(dc.CorruptSourceError, match="not a database"):
@@ -221,6 +239,7 @@ def test_a_file_that_is_no_database_is_an_error_at_once(path: Path, url: str) ->
         dc.load(pa.table({"a": [1]}), url, table="rows")
 
 
+@both_ways
 def test_a_damaged_database_is_an_error(path: Path, url: str) -> None:
     dc.load(pa.table({"a": range(10_000)}), url, table="rows")
     data = bytearray(path.read_bytes())
@@ -230,6 +249,7 @@ def test_a_damaged_database_is_an_error(path: Path, url: str) -> None:
         dc.fetch(url).read_all()
 
 
+@both_ways
 def test_a_locked_database_is_an_error_that_says_so(path: Path, url: str) -> None:
     run(path, "CREATE TABLE rows (a INTEGER)")
     other = sqlite3.connect(path, isolation_level=None)
@@ -251,6 +271,7 @@ except sqlite3.OperationalError as error:
 """
 
 
+@both_ways
 def test_a_fetch_leaves_the_locks_of_its_process_alone(
     path: Path, url: str, python: Callable[..., str]
 ) -> None:

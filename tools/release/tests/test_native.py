@@ -69,16 +69,19 @@ def test_the_bytes_are_those_of_the_state_whatever_came_after(root, tmp_path):
     assert checksums(made(root, tmp_path / "after")) == before
 
 
-def test_a_release_of_this_tree_has_the_wheel_that_bazel_built(tmp_path):
-    files = {f"ml/{name}": content for name, content in files_of("ml").items()}
+@pytest.mark.parametrize(
+    ("folder", "source"), [("connectors", "native/sqlite_rows.cc"), ("ml", "native/net.cc")]
+)
+def test_a_release_of_this_tree_has_the_wheel_that_bazel_built(tmp_path, folder, source):
+    files = {f"{folder}/{name}": content for name, content in files_of(folder).items()}
     texts = {name: text.decode() for name, text in files.items() if not name.endswith(".so")}
-    sources = [FLAGS, "LICENSE", "ml/native/net.cc"]
+    sources = [FLAGS, "LICENSE", f"{folder}/{source}"]
     root = repository(tmp_path / "repository")
     commit(root, texts | {source: (ROOT / source).read_text() for source in sources})
-    (ml,) = (project for project in read_projects(root) if project.folder == "ml")
+    (project,) = (it for it in read_projects(root) if it.folder == folder)
     (tmp_path / "wheels").mkdir()
-    released = checksums(wheels_at(Git(root), "HEAD", ml, tmp_path / "wheels"))
-    assert checksums([wheel_of("ml")]).items() <= released.items()
+    released = checksums(wheels_at(Git(root), "HEAD", project, tmp_path / "wheels"))
+    assert checksums([wheel_of(folder)]).items() <= released.items()
 
 
 @pytest.mark.parametrize(

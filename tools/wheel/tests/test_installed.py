@@ -59,6 +59,17 @@ def test_the_installed_net_scores_in_machine_code_wherever_it_can(environment):
     assert is_used == str(bool(can))
 
 
+def test_the_installed_connector_reads_sqlite_in_machine_code_wherever_it_can(environment):
+    ask = (
+        "from data_connector.sqlite_blocks import LIBRARY, row_reader;"
+        "from data_connector.sqlite_library import sqlite_library;"
+        "print(LIBRARY, row_reader() is not None, sqlite_library() is not None)"
+    )
+    library, is_used, can = environment.run("python", "-c", ask).stdout.split()
+    assert Path(library).is_relative_to(environment.folder)
+    assert is_used == can
+
+
 def test_commands_are_installed(environment):
     there = {path.name for path in (environment.folder / "bin").glob("fraud-*")}
     assert there == COMMANDS

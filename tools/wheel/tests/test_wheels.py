@@ -41,7 +41,10 @@ NOT_IMPORTED = {
     "s3fs": "fsspec opens s3:// with it",
 }
 COMES_WITH = {"py4j": "pyspark"}  # asks for exactly one version of it
-CODE = {"ml": ["fraud_ml/native_net.so"]}
+CODE = {
+    "connectors": ["data_connector/native_sqlite.so"],
+    "ml": ["fraud_ml/native_net.so"],
+}
 CALENDAR = {"adlfs", "fsspec", "gcsfs", "s3fs"}  # versions are years, so that none says it breaks
 
 folders = pytest.mark.parametrize("folder", PROJECTS)
