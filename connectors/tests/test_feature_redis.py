@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import redis
+from tls_proxy import identity, tls_before
 
 from data_connector.errors import (
     ConflictError,
@@ -47,8 +48,6 @@ def test_a_wrong_password_is_an_error_that_does_not_show_it() -> None:
 def test_a_server_without_tls_and_a_missing_certificate_are_errors_at_once(
     options: str, problem: str
 ) -> None:
-    """The Redis at hand is built without TLS, so that this is as far as a test can go."""
-
     def answer() -> None:
         connection, _ = listener.accept()
         with connection:
@@ -61,6 +60,28 @@ def test_a_server_without_tls_and_a_missing_certificate_are_errors_at_once(
         url = f"rediss://127.0.0.1:{listener.getsockname()[1]}{options}"
         with pytest.raises(SourceUnreachableError, match=f"{problem}.*ssl_ca_certs=FILE"):
             open_feature_store(url)
+
+
+def test_behind_tls_the_certificate_is_checked(
+    tmp_path: Path, redis_session: RedisServer, redis_url: str
+) -> None:
+    right, elsewhere = identity(tmp_path, "127.0.0.1"), identity(tmp_path, "192.0.2.1")
+    with tls_before(redis_session.socket, right) as port:
+        url = f"rediss://127.0.0.1:{port}"
+        with open_feature_store(f"{url}?ssl_ca_certs={right.certificate}") as store:
+            version = store.put_many({"a": Stored(b"value", 0)})
+        with open_feature_store(redis_url) as store:
+            assert store.get_many(["a"]) == {"a": Stored(b"value", version)}
+        for options in ("", f"?ssl_ca_certs={elsewhere.certificate}"):
+            with pytest.raises(
+                SourceUnreachableError, match="self-signed certificate.*ssl_ca_certs=FILE"
+            ):
+                open_feature_store(f"{url}{options}")
+    with (
+        tls_before(redis_session.socket, elsewhere) as port,
+        pytest.raises(SourceUnreachableError, match="not valid for '127.0.0.1'"),
+    ):
+        open_feature_store(f"rediss://127.0.0.1:{port}?ssl_ca_certs={elsewhere.certificate}")
 
 
 def test_a_server_that_is_not_there_is_an_error_at_once(tmp_path: Path) -> None:
