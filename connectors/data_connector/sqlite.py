@@ -40,7 +40,7 @@ from data_connector.sql import SqlBackend
 from data_connector.sql_dialect import Rows, TransactionalDialect, Values
 from data_connector.sqlite_blocks import RowReader, blocks, row_reader
 from data_connector.sqlite_library import Statement
-from data_connector.sqlite_values import declared_values, stored_values
+from data_connector.sqlite_values import EXACT_DIGITS, declared_values, stored_values
 from data_connector.statements import execute, listed_names, quoted
 
 # More rows in a statement gain nothing; more values were too many for SQLite before 3.32.
@@ -52,9 +52,6 @@ _BLOCK_ROWS = 2_048
 
 # Rows that machine code reads at a time.
 _NATIVE_BLOCK_ROWS = 16_384
-
-# Digits that a decimal keeps as a float (https://sqlite.org/datatype3.html, section 3.1).
-_EXACT_DIGITS = 15
 
 _DECLARED = {
     "BOOLEAN": pa.bool_(),
@@ -186,7 +183,7 @@ class SqliteDialect(TransactionalDialect):
         if isinstance(value, dt.date):
             value = value.isoformat()
         if pa.types.is_decimal(kind):
-            if kind.precision > _EXACT_DIGITS:  # a text, which has another order
+            if kind.precision > EXACT_DIGITS:  # a text, which has another order
                 return f"{column} IS NOT NULL", []
             value = float(value)  # as the stored ones are rounded
         if pa.types.is_string(kind):
@@ -229,7 +226,7 @@ class SqliteDialect(TransactionalDialect):
     def declaration(self, kind: pa.DataType, *, in_key: bool = False) -> str:  # noqa: ARG002
         """The declared type from which `declared_type` finds `kind` again."""
         if pa.types.is_decimal(kind):
-            name = "DECIMAL" if kind.precision <= _EXACT_DIGITS else "DECIMAL_TEXT"
+            name = "DECIMAL" if kind.precision <= EXACT_DIGITS else "DECIMAL_TEXT"
             return f"{name}({kind.precision}, {kind.scale})"
         return {
             pa.int64(): "INTEGER",

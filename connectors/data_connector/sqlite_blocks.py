@@ -110,6 +110,13 @@ class _Buffers:
             kind = pa.string() if kinds == 1 << _TEXT else pa.binary()
             content = _buffer(self.bytes[: self.offsets[n]])
             return pa.Array.from_buffers(kind, n, [valid, _buffer(self.offsets[: n + 1]), content])
+        if kinds == 1 << _INTEGER | 1 << _FLOAT:  # a decimal is stored as either
+            numbers = self.values[:n].view(np.float64).astype(object)
+            integers = classes == _INTEGER
+            numbers[integers] = self.values[:n][integers]
+            numbers[classes == _NULL] = None
+            mixed: list[Any] = numbers.tolist()
+            return mixed
         return [self._value(row) for row in range(n)]
 
     def _value(self, row: int) -> Any:

@@ -7,12 +7,17 @@ from contextlib import suppress
 from decimal import Decimal
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from data_connector.arrow_types import MICROSECONDS, UTC_MICROSECONDS
 from data_connector.errors import SchemaMismatchError
 from data_connector.sql_dialect import Values
+
+EXACT_DIGITS = 15
+"""That a decimal keeps as a float (https://sqlite.org/datatype3.html, section 3.1)."""
 
 
 def declared_values(values: Values, kind: pa.DataType) -> pa.Array:
@@ -22,8 +27,7 @@ def declared_values(values: Values, kind: pa.DataType) -> pa.Array:
         pyarrow.ArrowException, ValueError, TypeError, ArithmeticError: a value is no such one.
     """
     if pa.types.is_decimal(kind):
-        plain = values.to_pylist() if isinstance(values, pa.Array) else values
-        return pa.array([None if v is None else _decimal(v) for v in plain], kind)
+        return _decimals(values, kind)
     if isinstance(values, pa.Array):
         return _declared_as(kind, values)
     if pa.types.is_binary(kind) and any(type(value) is str for value in values):
@@ -68,6 +72,42 @@ def _declared_as(kind: pa.DataType, stored: pa.Array) -> pa.Array:
             return stored.cast(kind)
         raise ValueError("a boolean is 0 or 1")
     raise TypeError(f"SQLite stores it as {stored.type}")
+
+
+def _decimals(values: Values, kind: pa.DataType) -> pa.Array:
+    with suppress(pa.ArrowException):
+        numbers = values if isinstance(values, pa.Array) else pa.array(values)
+        scaled = _scaled(numbers, kind)
+        if scaled is not None:
+            return _from_scaled(scaled, numbers, kind)
+    plain = values.to_pylist() if isinstance(values, pa.Array) else values
+    return pa.array([None if v is None else _decimal(v) for v in plain], kind)
+
+
+def _scaled(numbers: pa.Array, kind: pa.DataType) -> npt.NDArray[np.int64] | None:
+    """Numbers times ten to the scale; None where one may be no such decimal, or has more digits."""
+    is_integer = pa.types.is_int64(numbers.type)
+    if kind.precision > EXACT_DIGITS or not (is_integer or pa.types.is_float64(numbers.type)):
+        return None
+    values = numbers.fill_null(0).to_numpy()
+    power = 10**kind.scale
+    if is_integer:
+        limit = 10 ** (kind.precision - kind.scale)
+        return values * power if ((-limit < values) & (values < limit)).all() else None
+    with np.errstate(over="ignore"):
+        scaled = np.rint(values * power)
+    # A float is the nearest one to some decimal of so few digits, or to none: never to two.
+    exact = (scaled / power == values) & (np.abs(scaled) < 10**kind.precision)
+    return scaled.astype(np.int64) if exact.all() else None
+
+
+def _from_scaled(scaled: npt.NDArray[np.int64], numbers: pa.Array, kind: pa.DataType) -> pa.Array:
+    halves = np.stack([scaled, scaled >> 63], axis=1)  # of 128 bits, the lower first
+    valid = None
+    if numbers.null_count:
+        there = numbers.is_valid().to_numpy(zero_copy_only=False)
+        valid = pa.py_buffer(np.packbits(there, bitorder="little"))
+    return pa.Array.from_buffers(kind, len(scaled), [valid, pa.py_buffer(halves)])
 
 
 def _decimal(value: object) -> Decimal:

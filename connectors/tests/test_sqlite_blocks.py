@@ -5,6 +5,7 @@ from __future__ import annotations
 import _sqlite3
 import sqlite3
 from contextlib import closing
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,31 @@ def test_both_ways_give_the_same(
     fill(path, declared, data.draw(st.lists(row, max_size=20)))
     by_machine_code, by_sqlite3 = both_ways(path, monkeypatch, batch_rows=4)
     assert by_machine_code == by_sqlite3
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(
+        st.one_of(
+            st.decimals(-(10**7), 10**7, places=2).map(float),
+            st.decimals(-100, 100, places=4).map(float),
+            st.integers(-(10**8), 10**8),
+            st.floats(allow_nan=False),
+            st.none(),
+        ),
+        max_size=20,
+    )
+)
+def test_numbers_are_decimals_digit_by_digit(path: Path, numbers: list[float | None]) -> None:
+    fill(path, ["DECIMAL(9, 2)"], [[number] for number in numbers])
+    expected = [None if number is None else Decimal(repr(number)) for number in numbers]
+    try:
+        table = pa.table({"a": pa.array(expected, pa.decimal128(9, 2))})
+    except pa.ArrowInvalid:
+        with pytest.raises(dc.SchemaMismatchError):
+            dc.fetch(f"sqlite:///{path}").read_all()
+    else:
+        assert dc.fetch(f"sqlite:///{path}").read_all() == table
 
 
 def test_texts_and_blobs_of_any_length_go_through(
