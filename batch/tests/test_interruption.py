@@ -11,6 +11,8 @@ import pyarrow as pa
 import pytest
 from small_training import TRAIN_START, environment, run_train, train_command
 
+from tools.servers.small_disk import run_on_small_disk
+
 
 def left_in(home: Path) -> list[str]:
     return sorted(str(path.relative_to(home)) for path in home.rglob("*") if path.is_file())
@@ -78,20 +80,10 @@ def test_a_full_disk_is_named_and_keeps_nothing(
     tmp_path: Path, write: Callable[[pa.Table], str], rows: pa.Table
 ) -> None:
     disk = tmp_path / "disk"
-    disk.mkdir()
-    script = (
-        f"mount -t tmpfs -o size=64k tmpfs {disk} &&"
-        ' "$@"; status=$?; find ' + str(disk) + " -type f ! -name .lock; exit $status"
-    )
+    script = '(cd "$1" && shift && "$@"); status=$?; find . -type f ! -name .lock; exit $status'
     training = train_command("--source", write(rows), "--train-start", TRAIN_START)
-    own_mounts = ["unshare", "--user", "--map-root-user", "--mount"]
-    done = subprocess.run(
-        [*own_mounts, "sh", "-c", script, "sh", *training],
-        env=environment(FRAUD_HOME=str(disk / "home")),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command = ["sh", "-c", script, "sh", str(Path.cwd()), *training]
+    done = run_on_small_disk(disk, "64k", command, environment(FRAUD_HOME=str(disk / "home")))
     assert done.returncode == 1, done.stderr
     assert f"disk full: no room to write {disk}" in done.stderr
     assert done.stdout == ""  # no file of a model is left

@@ -21,6 +21,7 @@ from hypothesis.configuration import set_hypothesis_home_dir
 from tools.servers.mariadb import MariadbMissingError, MariadbServer, mariadb_running
 from tools.servers.postgresql import PostgresqlServer, postgresql_running
 from tools.servers.redis import RedisServer, redis_server
+from tools.servers.small_disk import run_on_small_disk
 
 # The same examples in every run.
 settings.register_profile("hermetic", database=None, derandomize=True)
@@ -144,21 +145,10 @@ def python() -> Callable[..., str]:
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Callable[[str], str]:
     """Runs a script whose working directory is a disk of 2 MB; what it prints."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = 'mount -t tmpfs -o size=2m tmpfs "$1" && cd "$1" && exec "$2" -c "$3"'
 
     def run(script: str) -> str:
-        done = subprocess.run(
-            [
-                *("unshare", "--user", "--map-root-user", "--mount", "--"),
-                *("sh", "-c", mount, "sh", str(disk), sys.executable, script),
-            ],
-            env=child_environment(),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        command = [sys.executable, "-c", script]
+        done = run_on_small_disk(tmp_path / "disk", "2m", command, child_environment())
         assert done.returncode == 0, done.stderr
         return done.stdout
 

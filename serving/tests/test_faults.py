@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -37,6 +36,7 @@ from fraud_detect.transactions import TransactionFormat
 from fraud_detect.worker_settings import WorkerSettings
 from fraud_ml.errors import ArtifactError
 from tools.servers.postgresql import PostgresqlServer, postgresql_running
+from tools.servers.small_disk import run_on_small_disk
 
 PAYMENTS = small_simulation().transactions
 ROWS = rows_of(PAYMENTS)
@@ -208,19 +208,9 @@ assert degraded(bodies[200:250]) == {False}
 
 
 def test_a_full_disk_degrades_answers_until_there_is_room(tmp_path) -> None:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = 'mount -t tmpfs -o size=2m tmpfs "$1" && cd "$1" && exec "$2" -c "$3"'
-    done = subprocess.run(
-        [
-            *("unshare", "--user", "--map-root-user", "--mount", "--"),
-            *("sh", "-c", mount, "sh", str(disk), sys.executable, _ON_A_FULL_DISK),
-        ],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command = [sys.executable, "-c", _ON_A_FULL_DISK]
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = run_on_small_disk(tmp_path / "disk", "2m", command, env)
     assert done.returncode == 0, done.stderr
 
 

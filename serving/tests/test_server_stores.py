@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -17,6 +16,7 @@ from server import running_server
 from data_connector import fetch
 from tools.servers.postgresql import PostgresqlServer, postgresql_running
 from tools.servers.redis import RedisServer, redis_server
+from tools.servers.small_disk import run_on_small_disk
 
 
 @dataclass(frozen=True)
@@ -117,18 +117,7 @@ assert said == sorted((str(one.answer["transaction_id"]), not one.is_full) for o
 def test_on_a_full_disk_payments_are_answered_and_all_decisions_are_written_later(
     tmp_path,
 ) -> None:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = 'mount -t tmpfs -o size=4m tmpfs "$1" && cd "$1" && exec "$2" -c "$3" "$4"'
-    done = subprocess.run(
-        [
-            *("unshare", "--user", "--map-root-user", "--mount", "--"),
-            *("sh", "-c", mount, "sh", str(disk)),
-            *(sys.executable, _ON_A_FULL_DISK, str(tmp_path)),
-        ],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command = [sys.executable, "-c", _ON_A_FULL_DISK, str(tmp_path)]
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = run_on_small_disk(tmp_path / "disk", "4m", command, env)
     assert done.returncode == 0, done.stderr[-5_000:]
