@@ -18,9 +18,8 @@ import pyarrow as pa
 from data_connector.sql_dialect import Values
 from data_connector.sqlite_library import DONE, ROW, Statement, sqlite_library
 
-LIBRARY = (
-    Path(__file__).parent / "native_sqlite.so"
-)  # of the build; in a plain checkout there is none
+LIBRARY = Path(__file__).parent / "native_sqlite.so"
+"""Of the build; in a plain checkout there is none."""
 
 # For texts and blobs of a column in a block; memory that is not used is not taken.
 _ROOM = 1 << 20

@@ -47,23 +47,30 @@ _zig_library = rule(
     },
 )
 
-def zig_library(name, srcs, out, cpu = None, **kwargs):
-    """Declares a shared library.
+def zig_library(name, srcs, out, **kwargs):
+    """Declares a shared library, and that it compiles for the other family of processors.
 
     Args:
-        name: the target's name.
+        name: the target's name. `<name>_of_aarch64` is the same for that processor: that it compiles
+            is all that a machine of the other family can see of it.
         srcs: C++ sources that need no library.
         out: the file's path in the package.
-        cpu: aarch64 or x86_64; that of the machine that the build is for, unless given.
         **kwargs: visibility and the like.
     """
     _zig_library(
         name = name,
         srcs = srcs,
         out = out,
-        cpu = cpu or select({
+        cpu = select({
             "@platforms//cpu:aarch64": "aarch64",
             "@platforms//cpu:x86_64": "x86_64",
         }),
         **kwargs
+    )
+    _zig_library(
+        name = name + "_of_aarch64",
+        srcs = srcs,
+        out = "aarch64/" + out,
+        cpu = "aarch64",
+        visibility = ["//visibility:private"],
     )
