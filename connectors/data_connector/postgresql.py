@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import psycopg
-import psycopg.conninfo
 import psycopg.sql
 import pyarrow as pa
 import sqlalchemy as sa
@@ -63,10 +62,7 @@ def open_postgresql(location: DatabaseLocation) -> SqlBackend:
             f"PostgreSQL is read through psycopg 3: write postgresql+psycopg://, not +{driver}"
         )
     location = DatabaseLocation(location.url.set(drivername="postgresql+psycopg"))
-    return SqlBackend(
-        PostgresqlDialect(location),
-        (psycopg.Error, postgresql_rows.DriverError, postgresql_rows.CopyError),
-    )
+    return SqlBackend(PostgresqlDialect(location), (psycopg.Error,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,19 +88,13 @@ class PostgresqlDialect(TransactionalDialect):
         connection: sa.Connection,
         statement: str,
         parameters: Sequence[Any],
-        batch_rows: int,  # noqa: ARG002 - the driver counts bytes
+        batch_rows: int,
     ) -> Iterator[Rows]:
-        """A COPY to the client, which streams, on a connection to the same server."""
+        """A COPY to the client, which streams."""
         assert not parameters  # noqa: S101 - COPY takes none: see `compare`
-        info = _driver_of(connection).info
-        conninfo = psycopg.conninfo.make_conninfo(
-            info.dsn, password=info.password, client_encoding="UTF8"
-        )
         select = statement.rstrip().rstrip(";") + "\n"
-        settings = _settings(write=False)
-        with postgresql_rows.copied(conninfo, select, settings) as rows:
-            # It held the table as it was described; the COPY does so now.
-            connection.close()
+        columns = _described(connection, f"SELECT * FROM ({select}) AS copied")  # noqa: S608
+        with postgresql_rows.copied(_driver_of(connection), select, columns, batch_rows) as rows:
             yield rows
 
     def compare(
@@ -123,11 +113,7 @@ class PostgresqlDialect(TransactionalDialect):
 
     def describe(self, connection: sa.Connection, statement: str) -> pa.Schema:
         """The schema, as the server describes the result."""
-        result = execute(connection, f"{statement} LIMIT 0")
-        description = result.cursor.description if result.cursor is not None else None
-        fields = [_field(column) for column in description or ()]
-        result.close()
-        return pa.schema(fields)
+        return pa.schema([_field(column) for column in _described(connection, statement)])
 
     def to_array(self, values: Values, kind: pa.DataType) -> pa.Array:
         """The driver's array, whose types are the declared ones but for NUMERIC."""
@@ -210,7 +196,7 @@ class PostgresqlDialect(TransactionalDialect):
         state = getattr(error, "sqlstate", None) or ""
         diagnosis = getattr(error, "diag", None)
         primary = diagnosis.message_primary if diagnosis is not None else None
-        message = " ".join((primary or postgresql_rows.message_of(error)).split())
+        message = " ".join((primary or str(error)).split())
         context = (diagnosis.context if diagnosis is not None else None) or ""
         where = f" ({context.splitlines()[0]})" if context else ""
         if state == "53100":
@@ -233,10 +219,7 @@ class PostgresqlDialect(TransactionalDialect):
             return AccessDeniedError(
                 f"cannot use {self.location}: {message}; check user and password"
             )
-        may_be_absent = not isinstance(error, psycopg.Error) or isinstance(
-            error, psycopg.OperationalError
-        )
-        if may_be_absent and state[:2] in ("", "08", "53", "57"):
+        if isinstance(error, psycopg.OperationalError) and state[:2] in ("", "08", "53", "57"):
             return SourceUnreachableError(
                 f"cannot use {self.location}: {message}; check host, port, and that the server runs"
             )
@@ -258,6 +241,14 @@ def _settings(*, write: bool) -> list[str]:
         # Else every time would come with the server's zone, and cost a look-up.
         "SET LOCAL TIME ZONE 'UTC'",
     ]
+
+
+def _described(connection: sa.Connection, select: str) -> list[Any]:
+    """The columns of a SELECT's result, as the driver tells them: `psycopg.Column`."""
+    result = execute(connection, f"{select} LIMIT 0")
+    description = result.cursor.description if result.cursor is not None else None
+    result.close()
+    return list(description or ())
 
 
 def _field(column: Any) -> pa.Field:

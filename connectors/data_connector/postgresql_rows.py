@@ -1,99 +1,84 @@
-"""Rows out of PostgreSQL as Arrow: a binary COPY, which ADBC's driver decodes in C."""
+"""Rows out of PostgreSQL as Arrow: a binary COPY, which machine code decodes."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import contextmanager
+from itertools import islice
+from typing import Any
 
+import psycopg
 import pyarrow as pa
 import pyarrow.compute as pc
-from adbc_driver_manager import dbapi
-from adbc_driver_postgresql import StatementOptions
-from adbc_driver_postgresql.dbapi import connect
+from psycopg.pq import TransactionStatus
 
+from data_connector.postgresql_blocks import blocks, row_reader
 from data_connector.sql_dialect import Rows, Values
 
-DriverError = dbapi.Error
+# Rows that machine code reads at a time, and rows held as Python's objects.
+_NATIVE_BLOCK_ROWS = 65_536
+_BLOCK_ROWS = 2_048
 
-# What the driver puts before the server's own words.
-_PREFIX = re.compile(r"^(?:[A-Z_]+: )?(?:\[libpq\] )?(?:Execution error )?(?:\[\w+\]: )?")
-
-# A batch of the driver's: so small that a slow consumer's memory is of no concern, so large that
-# the cost a batch vanishes.
-_BATCH_BYTES = 4 << 20
+# Until a server that is asked to stop says that it has heard.
+_CANCEL_TIMEOUT = 5.0  # seconds
 
 # PostgreSQL's own first day and microsecond, in 4714 BC, counted from 1970. What lies before is
-# what the driver makes of `infinity` and `-infinity`, and of times beyond 64 bits.
+# what becomes of `infinity` and `-infinity`, and of times beyond 64 bits.
 _FIRST_DAY = -2_440_588
 _FIRST_MICROSECOND = _FIRST_DAY * 86_400_000_000
 
 
-class CopyError(Exception):
-    """A COPY that broke off; the driver tells no SQLSTATE then, so that it is a guess."""
-
-    def __init__(self, message: str, *, sqlstate: str) -> None:
-        self.sqlstate = sqlstate
-        super().__init__(message)
-
-
 @contextmanager
-def copied(conninfo: str, statement: str, settings: Sequence[str]) -> Iterator[Rows]:
-    """The rows of a SELECT, in a read-only transaction of a connection of its own.
+def copied(
+    connection: psycopg.Connection[Any],
+    select: str,
+    columns: Sequence[psycopg.Column],
+    batch_rows: int,
+) -> Iterator[Rows]:
+    """The rows of a SELECT, which stream; the connection is closed if they are not read to the end.
 
     Args:
-        conninfo: libpq's connection string.
-        statement: holds no parameters, since COPY takes none.
-        settings: statements that the transaction begins with.
+        connection: in a transaction.
+        select: holds no parameters, since COPY takes none.
+        columns: of its result, as the server describes them.
+        batch_rows: rows that a block has at most.
     """
-    with ExitStack() as resources:
-        connection = resources.enter_context(closing(connect(conninfo)))
-        cursor = resources.enter_context(closing(connection.cursor()))
-        for setting in settings:
-            cursor.execute(setting)
-        cursor.adbc_statement.set_options(
-            **{StatementOptions.BATCH_SIZE_HINT_BYTES.value: str(_BATCH_BYTES)}
-        )
-        cursor.execute(statement)
-        reader = resources.enter_context(cursor.fetch_record_batch())
-        yield Rows(reader.schema.names, _blocks(reader, connection))
-
-
-def message_of(error: Exception) -> str:
-    """What the server said, without what the driver puts around it."""
-    for key, value in getattr(error, "details", None) or ():
-        if key == b"PG_DIAG_MESSAGE_PRIMARY":
-            return str(value.decode())
-    return _PREFIX.sub("", str(error))
-
-
-def _blocks(reader: pa.RecordBatchReader, connection: dbapi.Connection) -> Iterator[list[pa.Array]]:
-    try:
-        for batch in reader:
-            yield batch.columns
-    except (pa.ArrowException, OSError) as error:
-        # Arrow's streams carry a message and no more: ask whether the server is still there.
+    reader = row_reader()
+    names = [column.name for column in columns]
+    types = [column.type_code for column in columns]
+    with (
+        connection.cursor() as cursor,
+        cursor.copy(f"COPY ({select}) TO STDOUT (FORMAT binary)") as copy,
+    ):
         try:
-            connection.rollback()
-        except DriverError:
-            raise CopyError(str(error), sqlstate="08006") from None
-        canceled = "canceling statement" in str(error)  # by a timeout, or somebody
-        raise CopyError(str(error), sqlstate="57014" if canceled else "XX000") from None
+            if reader is not None:
+                size = min(batch_rows, _NATIVE_BLOCK_ROWS)
+                yield Rows(names, blocks(reader, connection, types, size))
+            else:
+                copy.set_types(types)
+                yield Rows(names, _by_psycopg(copy, min(batch_rows, _BLOCK_ROWS)))
+        finally:
+            if connection.pgconn.transaction_status == TransactionStatus.ACTIVE:
+                # Nobody wants the rest: without a word, a server might sort on for hours.
+                connection.cancel_safe(timeout=_CANCEL_TIMEOUT)
+                connection.close()
+
+
+def _by_psycopg(copy: psycopg.Copy, n_rows: int) -> Iterator[list[Values]]:
+    rows = copy.rows()
+    while block := list(islice(rows, n_rows)):
+        yield [list(column) for column in zip(*block, strict=True)]
 
 
 def to_array(values: Values, kind: pa.DataType) -> pa.Array:
-    """The driver's array as one of `kind`, exactly: it has text for NUMERIC.
+    """What was read as an array of `kind`, exactly.
 
     Raises:
         ValueError: an infinite time, or one that has no place in 64 bits.
         pyarrow.ArrowInvalid: a number that `kind` cannot hold.
     """
     array = values if isinstance(values, pa.Array) else pa.array(values)
-    if isinstance(array, pa.ExtensionArray):
-        array = array.storage
-    if kind == pa.int64() and array.type == pa.int32():  # an oid, which has no sign
-        array = array.view(pa.uint32())
-    array = array.cast(kind)
+    array = array.cast(kind)  # NUMERIC was a text
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
         is_date = pa.types.is_date(kind)
         first = _FIRST_DAY if is_date else _FIRST_MICROSECOND

@@ -8,18 +8,15 @@ from collections.abc import Iterator
 from ctypes import POINTER, byref, c_int32, c_int64, c_void_p
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from data_connector.native_code import LIBRARY
 from data_connector.sql_dialect import Values
 from data_connector.sqlite_library import DONE, ROW, Statement, sqlite_library
-
-LIBRARY = Path(__file__).parent / "native_sqlite.so"
-"""Of the build; in a plain checkout there is none."""
 
 # For texts and blobs of a column in a block; memory that is not used is not taken.
 _ROOM = 1 << 20
@@ -85,7 +82,7 @@ class _Buffers:
 
     def __init__(self, n_rows: int, room: int) -> None:
         self.classes = np.empty(n_rows, np.uint8)
-        self.values = np.empty(n_rows, np.int64)
+        self.values = np.zeros(n_rows, np.int64)  # what stands for NULL may be written on
         self.offsets = np.empty(n_rows + 1, np.int32)
         self.bytes = np.empty(room, np.uint8)
 

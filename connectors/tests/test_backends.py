@@ -21,7 +21,7 @@ def test_an_unknown_scheme_lists_those_there_are() -> None:
 WITHOUT_DRIVERS = """
 import sys
 
-for driver in ("adbc_driver_manager", "duckdb", "fsspec", "psycopg", "pymysql", "redis"):
+for driver in ("duckdb", "fsspec", "psycopg", "pymysql", "redis"):
     sys.modules[driver] = None  # as if it were not installed
 
 from data_connector import ConnectorError, fetch, open_feature_store
@@ -54,10 +54,7 @@ def test_a_driver_that_is_not_installed_is_told_with_the_extra_that_brings_it(
 
 
 def test_importing_the_package_imports_nothing_heavy(python: Callable[..., str]) -> None:
-    heavy = {
-        *("pyarrow", "sqlalchemy", "psycopg", "pymysql", "numpy", "duckdb"),
-        "adbc_driver_manager",
-    }
+    heavy = {"pyarrow", "sqlalchemy", "psycopg", "pymysql", "numpy", "duckdb"}
     script = f"import sys, data_connector; print({heavy} & sys.modules.keys())"
     assert python(script) == "set()\n"
 

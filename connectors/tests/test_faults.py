@@ -129,10 +129,9 @@ def test_rows_whose_commit_got_no_answer_are_loaded_again_where_that_changes_not
     assert there(postgresql) == TABLE
 
 
-# A try takes three connections, the first of which is over after some 2,000 bytes.
-@pytest.mark.parametrize(("after", "tries"), [(0, 2), (400, 2), (3_000, 1), (10_000, 1)])
+@pytest.mark.parametrize("after", [0, 400, 3_000, 10_000])
 def test_a_fetch_is_tried_again_until_its_first_batch(
-    postgresql: str, after: int, tries: int, no_pauses: list[float]
+    postgresql: str, after: int, no_pauses: list[float]
 ) -> None:
     dc.load(TABLE, postgresql, table="rows")
     with (
@@ -140,7 +139,7 @@ def test_a_fetch_is_tried_again_until_its_first_batch(
         dc.fetch(proxy.url, table="rows", batch_rows=1_000, retries=2) as reader,
     ):
         assert reader.read_all() == TABLE
-    assert len(no_pauses) == tries
+    assert no_pauses == [0.5, 1.0]
 
 
 def test_a_fetch_that_has_given_out_rows_is_not_tried_again(

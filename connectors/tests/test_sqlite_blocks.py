@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 import data_connector as dc
 from data_connector import sqlite
-from data_connector.sqlite_blocks import LIBRARY, blocks, row_reader
+from data_connector.native_code import LIBRARY
+from data_connector.sqlite_blocks import blocks, row_reader
 from data_connector.sqlite_library import Statement
 
 DECLARED = ["INTEGER", "REAL", "NUMERIC", "TEXT", "BLOB", "BOOLEAN", "DATE", "DECIMAL(9, 2)", ""]

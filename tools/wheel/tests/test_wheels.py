@@ -42,7 +42,7 @@ NOT_IMPORTED = {
 }
 COMES_WITH = {"py4j": "pyspark"}  # asks for exactly one version of it
 CODE = {
-    "connectors": ["data_connector/native_sqlite.so"],
+    "connectors": ["data_connector/native_rows.so"],
     "ml": ["fraud_ml/native_net.so"],
 }
 CALENDAR = {"adlfs", "fsspec", "gcsfs", "s3fs"}  # versions are years, so that none says it breaks

@@ -1,0 +1,8 @@
+"""The machine code that reads rows of databases into columns: `native/*_rows.cc`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+LIBRARY = Path(__file__).parent / "native_rows.so"
+"""Of the build; in a plain checkout there is none."""
