@@ -101,6 +101,8 @@ def show(
     each = by_file(files)
     table = Table("project", *("lines", "ran", "%", "compiled, not measured"))
     for project in by_project(each):
+        if not project.lines:
+            continue  # not asked for
         sources = [workspace / path for path in files if path.startswith(f"{project.name}/")]
         machine = sum(compiled_lines(path.read_text("utf-8")) for path in sources if path.exists())
         table.add_row(
