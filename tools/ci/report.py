@@ -30,9 +30,10 @@ from rich.table import Table
 from tools.ci.report_bazel import Clone, Measured, ReportError
 
 QUICK = ("//ml:lint", "//ml:format", "//research:lint", "//research:format")
-COLD, NO_OP, LEAF, LIBRARY, LOCK, FRESH = (
+COLD, FIRST_NO_OP, NO_OP, LEAF, LIBRARY, LOCK, FRESH = (
     "cold",
-    "no change",
+    "no change, right after",
+    "no change, again",
     "leaf edit",
     "library edit",
     "lock edit",
@@ -100,6 +101,7 @@ def _changes(
     """Each change on top of the one before, as commits follow each other."""
     _fetch(clone, targets)
     yield clone.measure(COLD, targets, "--config=ci")
+    yield clone.measure(FIRST_NO_OP, targets, "--config=ci")  # while the disk still writes
     yield clone.measure(NO_OP, targets, "--config=ci")
     clone.edit(given.leaf)
     yield clone.measure(LEAF, targets, "--config=ci")

@@ -111,6 +111,7 @@ def test_changes_are_measured_one_after_the_other_and_a_fresh_clone_last(
     assert tests == [
         ("", True),
         ("", True),
+        ("", True),
         ("1", True),
         ("2", True),
         ("3", True),
@@ -122,6 +123,7 @@ def test_changes_are_measured_one_after_the_other_and_a_fresh_clone_last(
     rows = json.loads((workspace.parent / "rows.json").read_text())
     assert [row["name"] for row in rows] == [
         report.COLD,
+        report.FIRST_NO_OP,
         report.NO_OP,
         report.LEAF,
         report.LIBRARY,
@@ -177,12 +179,14 @@ def row(name: str, seconds: float, *, hits: int = 0, tests: tuple[str, ...] = ()
 def test_the_aims_are_compared_with_what_was_found() -> None:
     rows = [
         row(report.COLD, 100),
+        row(report.FIRST_NO_OP, 5.0),
         row(report.NO_OP, 0.9),
         row(report.LEAF, 5, tests=("//research:lint", "//research/tests:test_table")),
         row(report.FRESH, 10, hits=95),
     ]
     assert all(aim.startswith("reached") for aim in report.aims(rows, LEAF))
     rows[1:] = [
+        row(report.FIRST_NO_OP, 0.5),
         row(report.NO_OP, 1.0),
         row(report.LEAF, 5, tests=("//research:lint", "//ml:lint")),
         row(report.FRESH, 10.1, hits=94),
