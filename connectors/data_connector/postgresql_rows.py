@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import islice
 from typing import Any
 
@@ -60,7 +60,8 @@ def copied(
         finally:
             if connection.pgconn.transaction_status == TransactionStatus.ACTIVE:
                 # Nobody wants the rest: without a word, a server might sort on for hours.
-                connection.cancel_safe(timeout=_CANCEL_TIMEOUT)
+                with suppress(psycopg.Error):  # it is out of reach by now
+                    connection.cancel_safe(timeout=_CANCEL_TIMEOUT)
                 connection.close()
 
 

@@ -252,7 +252,8 @@ int64_t postgresql_rows_read(const Libpq* libpq, void* connection, int32_t n_col
   while (row < n_rows) {
     if (progress->message == nullptr) {
       int size = libpq->get_copy_data(connection, &progress->message, 1);
-      if (size == 0) {
+      // Twice, for TLS holds back what libpq has had no room for, and no socket tells of that.
+      for (int tries = 0; size == 0 && tries < 2; ++tries) {
         if (!libpq->consume_input(connection)) {
           progress->state = kFailed;
           return row;

@@ -192,6 +192,14 @@ def test_a_server_that_is_killed_breaks_the_fetch(mortal: str, server_to_kill: S
     assert dc.fetch(mortal).read_all() == TABLE
 
 
+def test_a_reader_of_a_server_that_was_killed_is_closed_without_a_word(
+    mortal: str, server_to_kill: Server
+) -> None:
+    with dc.fetch(mortal, query=LONG, batch_rows=100) as reader:
+        reader.read_next_batch()
+        server_to_kill.kill()
+
+
 @pytest.mark.parametrize("if_exists", ["fail", "append", "replace", "upsert"])
 def test_a_server_that_is_killed_in_a_load_has_each_row_once_after_the_next_try(
     mortal: str, server_to_kill: Server, if_exists: str

@@ -8,10 +8,12 @@ import threading
 import time
 from collections.abc import Callable
 from decimal import Decimal
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
 import sqlalchemy as sa
+from tls_proxy import identity, tls_before
 
 import data_connector as dc
 
@@ -216,6 +218,34 @@ def test_options_for_tls_reach_the_driver(answer: bytes, options: str, message: 
         with pytest.raises(dc.SourceUnreachableError, match=message):
             dc.fetch(f"postgresql://fraud:s3cr3t@127.0.0.1:{port}/db?{options}", table="rows")
         thread.join()
+
+
+def test_behind_tls_rows_come_whole_and_the_certificate_is_checked(
+    postgresql: str, tmp_path: Path
+) -> None:
+    local = sa.make_url(postgresql)
+    socket_path = Path(str(local.query["host"])) / f".s.PGSQL.{local.query.get('port', 5432)}"
+    right, wrong = (identity(tmp_path, address) for address in ("127.0.0.1", "127.0.0.2"))
+    # Longer than a record of TLS, and shorter than one but longer than libpq's room.
+    words = [str(n % 10) * size for n, size in enumerate([40_000, 12_000, 1, 16_000] * 50)]
+    rows = pa.table({"n": range(len(words)), "word": words})
+
+    def url_of(port: int, certificate: Path) -> str:
+        # From the first byte on, which the proxy needs.
+        options = {"sslmode": "verify-full", "sslnegotiation": "direct"}
+        query = options | {"sslrootcert": str(certificate)}
+        return with_(postgresql, host="127.0.0.1", port=port, query=query)
+
+    with tls_before(socket_path, right) as port:
+        dc.load(rows, url_of(port, right.certificate), table="rows")
+        assert dc.fetch(url_of(port, right.certificate)).read_all() == rows
+        with pytest.raises(dc.SourceUnreachableError, match="certificate verify failed"):
+            dc.fetch(url_of(port, wrong.certificate))
+    with (
+        tls_before(socket_path, wrong) as port,
+        pytest.raises(dc.SourceUnreachableError, match="does not match host name"),
+    ):
+        dc.fetch(url_of(port, wrong.certificate))
 
 
 def test_a_missing_database_is_named(postgresql: str) -> None:

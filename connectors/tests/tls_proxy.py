@@ -41,6 +41,7 @@ def tls_before(server: Path, shown: Identity) -> Iterator[int]:
     """A port of 127.0.0.1 that speaks TLS and passes on to the server's Unix socket."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(shown.certificate, shown.key)
+    context.set_alpn_protocols(["postgresql"])  # who names no protocol gets TLS as well
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
