@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import handbook_sqlite
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fraud_ml.default_specs import DEFAULT_SPEC, HANDBOOK_SPEC
+from fraud_ml.default_specs import DEFAULT_SPEC, HANDBOOK_SPEC, default_spec
 from fraud_ml.feature_spec import FeatureSpec
 from fraud_ml.feature_state import FeatureState
 from fraud_ml.scenario import Population, Scenario
@@ -17,6 +17,7 @@ from fraud_ml.simulator import Simulation, simulate
 from tools.bench.harness import Result, in_turn, say
 
 PEER = "SQLite, the handbook's 12 windows"
+WITHOUT_TRAFFIC = "the same without the four"
 BATCHES = (1, 32)
 A_ROUND = 1_024  # transactions, in whole batches
 COLUMNS = ("transaction_id", "timestamp", "customer_id", "terminal_id", "amount")
@@ -29,6 +30,7 @@ def bench_state(*, quick: bool) -> list[Result]:
 
     All know the payments of 10,000 customers. The peer computes 12 features: once we compute the
     same ones and three that need no past, and once all of ``DEFAULT_SPEC``, which is more work.
+    What the four ``TRAFFIC_FEATURES`` cost on top of those has ``DEFAULT_SPEC`` as its peer.
     """
     # The longest window and delay are 37 days; quick is quick because histories are shorter.
     simulation = simulate(
@@ -42,7 +44,8 @@ def bench_state(*, quick: bool) -> list[Result]:
     database = warm_database(known, frauds)
     states = {"default": warm_state(known, frauds, DEFAULT_SPEC)}
     states["handbook"] = warm_state(known, frauds, HANDBOOK_SPEC)
-    results = []
+    states["traffic"] = warm_state(known, frauds, default_spec(traffic=True))
+    results = [_size(states)]
     for number, size in enumerate(BATCHES):
         start = n_known + number * (rounds + 1) * A_ROUND
         coming = simulation.transactions.slice(start, (rounds + 1) * A_ROUND)
@@ -60,12 +63,27 @@ def bench_state(*, quick: bool) -> list[Result]:
                 name=f"state_{of}batch{size}",
                 value=seconds[spec] / A_ROUND * 1e6,
                 unit="us",
-                peer=PEER,
-                ratio=seconds[PEER] / seconds[spec],
+                peer=name,
+                ratio=seconds[peer] / seconds[spec],
             )
-            for of, spec in (("", "default"), ("handbook_", "handbook"))
+            for of, spec, peer, name in (
+                ("", "default", PEER, PEER),
+                ("handbook_", "handbook", PEER, PEER),
+                ("traffic_", "traffic", "default", WITHOUT_TRAFFIC),
+            )
         ]
     return results
+
+
+def _size(states: Mapping[str, FeatureState]) -> Result:
+    megabytes = {spec: len(states[spec].to_bytes()) / 1e6 for spec in ("default", "traffic")}
+    return Result(
+        name="state_traffic_saved",
+        value=megabytes["traffic"],
+        unit="MB",
+        peer=WITHOUT_TRAFFIC,
+        ratio=megabytes["default"] / megabytes["traffic"],
+    )
 
 
 def known_of(simulation: Simulation, n_known: int) -> tuple[pa.Table, pa.Table]:
