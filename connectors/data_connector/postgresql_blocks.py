@@ -23,7 +23,7 @@ from data_connector.postgresql_types import NUMERIC, READ
 # For texts and bytes of a column in a block; memory that is not used is not taken.
 _ROOM = 1 << 20
 
-# How a value is sent, by the numbers of `Form`; each with the bytes that it takes in an array.
+# How a value is sent: the numbers of `Form`, those of plain numbers by their bytes.
 _SKIPPED, _BIT, _DAYS, _MICROSECONDS, _UNSIGNED, _BYTES, _NUMERIC = 0, 1, 5, 6, 7, 8, 9
 _PLAIN = {2: 2, 4: 3, 8: 4}
 _TEXTS = (_BYTES, _NUMERIC)
@@ -71,9 +71,11 @@ class RowReader:
 def row_reader() -> RowReader | None:
     """The reader; None where it was not built, or psycopg calls its libpq from Python."""
     driver = sys.modules.get(f"psycopg_{psycopg.pq.__impl__}.pq")
+    if driver is None:
+        return None
     try:
         # Names are looked up in what it is linked to as well: the libpq that has our connections.
-        libpq = ctypes.CDLL(getattr(driver, "__file__", None) or "")
+        libpq = ctypes.CDLL(driver.__file__)
         functions = _Libpq(*(ctypes.cast(libpq[name], c_void_p) for name in _FUNCTIONS))
         library = ctypes.CDLL(str(LIBRARY))
     except (OSError, AttributeError):  # not there, or of another system

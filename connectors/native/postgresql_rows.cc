@@ -22,6 +22,8 @@ enum Form : int32_t {
   kNumeric = 9,       // digits to the base 10,000, made a text
 };
 
+constexpr int32_t kSizes[] = {0, 1, 2, 4, 8, 4, 8, 4};  // what is sent of each up to kUnsigned
+
 bool is_text(int32_t form) { return form == kBytes || form == kNumeric; }
 
 enum State : int32_t {
@@ -170,35 +172,30 @@ static bool write_row(const uint8_t* from, const uint8_t* end, int32_t n_columns
     if (is_text(column.form)) column.offsets[row + 1] = start;
     if (size == -1) continue;
     if (size < 0 || size > end - from) return false;
+    const bool is_fixed = column.form >= kBit && column.form <= kUnsigned;
+    if (is_fixed && size != kSizes[column.form]) return false;
     switch (column.form) {
       case kSkipped:
         break;
       case kBit:
-        if (size != 1) return false;
         if (*from) column.values[row >> 3] |= static_cast<uint8_t>(1 << (row & 7));
         break;
       case kTwoBytes:
-        if (size != 2) return false;
         store(column.values, row, read16(from));
         break;
       case kFourBytes:
-        if (size != 4) return false;
         store(column.values, row, read32(from));
         break;
       case kEightBytes:
-        if (size != 8) return false;
         store(column.values, row, read64(from));
         break;
       case kDays:
-        if (size != 4) return false;
         store(column.values, row, read32(from) + kDaysTo2000);
         break;
       case kMicroseconds:
-        if (size != 8) return false;
         store(column.values, row, read64(from) + kMicrosecondsTo2000);
         break;
       case kUnsigned:
-        if (size != 4) return false;
         store(column.values, row, uint64_t{read32(from)});
         break;
       case kBytes:
