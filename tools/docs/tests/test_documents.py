@@ -1,5 +1,6 @@
 """What the documents of this repository name is there."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,19 @@ def _texts(paths: list[str]) -> dict[str, str]:
 
 def test_every_link_heading_target_command_and_path_is_there(tree: Tree) -> None:
     assert "\n".join(problems(tree)) == ""
+
+
+def test_all_is_still_there_after_a_release(tree: Tree) -> None:
+    # `:cut` makes a changelog of the fragments, and git knows no empty folders.
+    def stays(path: str) -> bool:
+        return Path(path).parent.name != "changes"
+
+    released = replace(
+        tree,
+        files=frozenset(filter(stays, tree.files)),
+        documents={path: text for path, text in tree.documents.items() if stays(path)},
+    )
+    assert "\n".join(problems(released)) == ""
 
 
 def test_the_documents_and_build_files_were_read(tree: Tree) -> None:
