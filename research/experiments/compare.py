@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 import json
 import statistics
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -21,15 +21,15 @@ from batch_proc.history import History
 from batch_proc.inputs import read_history
 from batch_proc.lineage import commit
 from batch_proc.measures import write_whole
-from batch_proc.progress import Stages
+from batch_proc.progress import Stage, Stages
 from data_connector.command import fraud_home, run
 from experiments import protocol
 from experiments.compare_options import CompareOptions, parse_compare_options
 from experiments.contenders import Contender, Settings
 from experiments.picture import FoldScores, draw
-from experiments.scoring_time import time_scoring
 from experiments.table import METRICS, Line, as_results, as_table, measure
 from experiments.tracking import Tracker
+from experiments.trainings import KeptTrainings, Train, Training, train
 from experiments.trials import search
 from fraud_ml.default_specs import SIMULATOR_DESIGNED
 from fraud_ml.oracle import oracle_scores
@@ -37,7 +37,6 @@ from fraud_ml.scenario import Scenario
 from fraud_ml.simulator import simulate
 from tools.bench.harness import to_json
 
-N_SEEDS = 3
 _COLUMNS = 140  # of the table, where no terminal says how many there are
 
 
@@ -64,29 +63,31 @@ def tune(
 
 
 def compete(
-    contender: Contender, settings: Settings, folds: Sequence[Fold], seeds: int, features: str
+    contender: Contender,
+    settings: Settings,
+    folds: Sequence[Fold],
+    seeds: int,
+    features: str,
+    train: Train = train,
 ) -> tuple[Line, FoldScores]:
     """What a contender reaches on the test rows, and its scores of them."""
-    seconds: list[float] = []
-    scores: list[list[npt.NDArray[np.floating]]] = []
-    scoring = None
     if contender.package is not None:
         importlib.import_module(contender.package)  # not training
-    for fold in folds:
-        scores.append([])
-        for seed in range(seeds):
-            started = time.monotonic()
-            score = contender.fit(fold.train, settings, seed)
-            seconds.append(time.monotonic() - started)
-            scores[-1].append(score(fold.test.features))
-            scoring = scoring or time_scoring(score, fold.test.features)
+    trainings = [
+        [
+            train(contender, settings, fold, seed, timed=fold is folds[0] and seed == 0)
+            for seed in range(seeds)
+        ]
+        for fold in folds
+    ]
+    scores = [[training.scores for training in by_seed] for by_seed in trainings]
     line = Line(
         model=contender.name,
         features=features,
         n_features=folds[0].test.features.shape[1],
         reached=_reached(folds, scores),
-        seconds=statistics.median(seconds),
-        scoring=scoring,
+        seconds=statistics.median(it.seconds for by_seed in trainings for it in by_seed),
+        scoring=trainings[0][0].scoring,
     )
     return line, scores
 
@@ -143,8 +144,23 @@ class Comparison:
         return [*self.lines, *([self.oracle] if self.oracle else [])]
 
 
+def _watched(trained: Train, stage: Stage, of: int) -> Train:
+    """``trained``, which tells how many ``of`` all have ended."""
+    ended = itertools.count(1)
+
+    def watched(
+        contender: Contender, settings: Settings, fold: Fold, seed: int, *, timed: bool
+    ) -> Training:
+        done = trained(contender, settings, fold, seed, timed=timed)
+        stage.advance(next(ended), of)
+        return done
+
+    return watched
+
+
 def compare(options: CompareOptions, history: History, stages: Stages) -> Comparison:
     """Searches settings where asked to, and tests the contenders on the test folds."""
+    trained = KeptTrainings(options.resume, commit=commit()).train if options.resume else train
     spec = options.data.spec
     tests = protocol.test_days(options.data, history)[: 1 if options.quick else None]
     validations = protocol.validation_days(tests) if options.trials else []
@@ -167,8 +183,10 @@ def compare(options: CompareOptions, history: History, stages: Stages) -> Compar
         for contender in options.contenders:
             name = contender.name
             with stages.stage(f"{name}, {features}", f"{name} on {features} features") as stage:
-                seeds = 1 if options.quick else N_SEEDS
-                line, score = compete(contender, settings[name], its_folds, seeds, features)
+                watched = _watched(trained, stage, len(its_folds) * options.seeds)
+                line, score = compete(
+                    contender, settings[name], its_folds, options.seeds, features, watched
+                )
                 stage.say(f"AP {line.mean('ap'):.3f}")
             lines.append(line)
             scores.setdefault(name, score)
@@ -216,7 +234,7 @@ def main() -> None:
     stages.stop()
     title = "trained from " + ", ".join(str(days.train_start) for days in found.tests)
     if options.quick:
-        title += "; quick: one seed, fewer trees, so no verdict"
+        title += "; quick: one fold, fewer trees, so no verdict"
     console = Console() if sys.stdout.isatty() else Console(width=_COLUMNS)
     console.print(as_table(found.all_lines, title))
     picture = options.picture_path or home / "reports" / "compare.svg"

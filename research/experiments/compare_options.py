@@ -17,6 +17,8 @@ from batch_proc.data_options import (
 )
 from experiments.contenders import CONTENDERS, OURS, PEERS, Contender
 
+N_SEEDS = 3
+
 _EPILOG = f"""\
 Four test folds start at --train-start and 7, 14, 21 days later; the four validation folds, on which
 alone --trials chooses settings, 35 days before. Without --trials the settings of the file beside
@@ -33,8 +35,12 @@ class CompareOptions:
     contenders: Sequence[Contender]
     """Ours first, and at least one other."""
     quick: bool
+    seeds: int
+    """Trainings of each model on each fold."""
     trials: int
     """Of the search for settings; 0: none."""
+    resume: Path | None
+    """The folder of trainings that have ended; None: all are done now, and none is kept."""
     settings_path: Path | None
     """Where to write what a search finds."""
     json_path: Path | None
@@ -68,6 +74,19 @@ def parse_compare_options(arguments: Sequence[str] | None = None) -> CompareOpti
         help="one fold, one seed, one set of features, fewer trees: a minute",
     )
     parser.add_argument(
+        "--seeds",
+        type=at_least(1),
+        metavar="N",
+        help=f"trainings of each model on each fold (default: {N_SEEDS}; with --quick, 1)",
+    )
+    parser.add_argument(
+        "--resume",
+        type=Path,
+        metavar="DIR",
+        help="keep each training in DIR as soon as it ends, and do not repeat those that are there:"
+        " a comparison of hours that was stopped goes on where it was; the code must be committed",
+    )
+    parser.add_argument(
         "--trials",
         type=at_least(0),
         default=0,
@@ -89,7 +108,9 @@ def parse_compare_options(arguments: Sequence[str] | None = None) -> CompareOpti
         data=data_options(given),
         contenders=given.contenders or usual,
         quick=given.quick,
+        seeds=given.seeds or (1 if given.quick else N_SEEDS),
         trials=given.trials,
+        resume=given.resume,
         settings_path=given.settings,
         json_path=given.json,
         picture_path=given.picture,

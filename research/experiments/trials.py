@@ -157,9 +157,14 @@ def start_over(study: optuna.Study) -> int:
 
 def name_of(contender: Contender, folds: Sequence[Fold]) -> str:
     """A name for the search of a contender's settings on these folds: other rows, another name."""
+    return f"{contender.name}-{digest_of(folds)[:12]}"
+
+
+def digest_of(folds: Sequence[Fold]) -> str:
+    """SHA-256, in hex, of all that a model is given of the folds: other rows, another digest."""
     digest = hashlib.sha256()
     for fold in folds:
         for rows in (fold.train, fold.test):
-            digest.update(rows.features.tobytes())
-            digest.update(rows.is_fraud.tobytes())
-    return f"{contender.name}-{digest.hexdigest()[:12]}"
+            for part in (rows.features, rows.is_fraud, rows.customer):
+                digest.update(part.tobytes())
+    return digest.hexdigest()

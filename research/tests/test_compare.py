@@ -227,6 +227,11 @@ def test_the_user_says_who_takes_part() -> None:
     assert [it.name for it in CONTENDERS if it not in quick] == ["tabm"]
 
 
+def test_the_user_says_how_often_each_trains() -> None:
+    asked = ([], ["--quick"], ["--seeds", "2"], ["--quick", "--seeds", "2"])
+    assert [parse_compare_options(it).seeds for it in asked] == [3, 1, 2, 2]
+
+
 @pytest.mark.parametrize(
     ("names", "message"), [("xgboost,svm", "there is no svm"), ("ours", "nobody beside ours")]
 )
