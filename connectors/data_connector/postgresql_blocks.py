@@ -23,6 +23,10 @@ from data_connector.postgresql_types import NUMERIC, READ
 # For texts and bytes of a column in a block; memory that is not used is not taken.
 _ROOM = 1 << 20
 
+# Rows for which a block has memory at least, and how many times those of the one before at most.
+_FEW_ROWS = 1_024
+_MORE = 4
+
 # How a value is sent: the numbers of `Form`, those of plain numbers by their bytes.
 _SKIPPED, _BIT, _DAYS, _MICROSECONDS, _UNSIGNED, _BYTES, _NUMERIC = 0, 1, 5, 6, 7, 8, 9
 _PLAIN = {2: 2, 4: 3, 8: 4}
@@ -175,22 +179,24 @@ def blocks(
     progress = _Progress()
     poll = select.poll()
     poll.register(pgconn.socket, select.POLLIN)
-    room = _ROOM
+    size, room = n_rows, _ROOM
     try:
         while progress.state == _FULL:
-            buffers = [_Buffers(form, n_rows, room) for form in forms]
+            buffers = [_Buffers(form, size, room) for form in forms]
             block = (_Column * len(forms))(*(it.column() for it in buffers))
             n, progress.state = 0, _WAITING
             while progress.state == _WAITING:
                 n = reader.read(
                     byref(reader.libpq),
                     *(pgconn.pgconn_ptr, len(forms), block),
-                    *(n, n_rows, byref(progress)),
+                    *(n, size, byref(progress)),
                 )
                 if progress.state == _WAITING:
                     poll.poll()  # and not in machine code, so that Ctrl-C is heard
             if n:
                 yield [it.array(n) for it in buffers]
+            # Where long texts end a block early, the next one has memory for so few rows, too.
+            size = min(n_rows, max(_MORE * n, _FEW_ROWS))
             room = max(_ROOM, progress.needed)
     finally:
         reader.free(byref(reader.libpq), byref(progress))

@@ -267,6 +267,17 @@ def test_rows_are_read_as_they_are_sent() -> None:
     assert not fake.is_held
 
 
+def test_a_block_has_no_memory_for_rows_that_long_texts_leave_no_room_for() -> None:
+    texts = ["x" * 4_000] * 2_000 + ["y"] * 70_000
+    rows = [struct.pack(">hi", 1, len(text)) + text.encode() for text in texts]
+    found = FakeLibpq([HEADER + rows[0], *rows[1:], TRAILER]).rows([25], 65_536)
+    (first,), (second,) = found[:2]
+    assert len(first) < 300  # of a megabyte
+    assert second.get_total_buffer_size() < 1_100_000
+    assert max(len(block) for (block,) in found) > 40_000  # of short ones there are many again
+    assert [text for (block,) in found for text in block.to_pylist()] == texts
+
+
 @settings(deadline=None, max_examples=2_000)
 @given(st.data())
 def test_no_bytes_do_harm(data: st.DataObject) -> None:
