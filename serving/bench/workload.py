@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 import torch
 
@@ -17,6 +18,7 @@ from fraud_detect.snapshots import Snapshots
 from fraud_ml import journal_entries
 from fraud_ml.artifact import Artifact, save_artifact
 from fraud_ml.default_specs import DEFAULT_SPEC
+from fraud_ml.distribution import fit_reference
 from fraud_ml.journal_entries import Labels
 from fraud_ml.model import FraudNet, ModelConfig
 from fraud_ml.policy import CapacityPolicy
@@ -71,12 +73,18 @@ def simulated(*, n_customers: int, n_days: int, n_coming: int) -> Workload:
 
 
 def published_model(folder: Path, *, seed: int = 0) -> StoredModel:
-    """An untrained net of the default size in the model store ``folder``."""
+    """An untrained net of the default size in the model store ``folder``.
+
+    It has all that a trained one has and that costs time: a policy, and a reference for drift.
+    """
     torch.manual_seed(seed)
     net = FraudNet(DEFAULT_SPEC.categories, ModelConfig()).eval()
     net.number.per_width.fill_(0.01)  # so that its scores depend on the features
     policy = CapacityPolicy(review_above=0.5, decline_above=0.9)
-    artifact = Artifact(net=net, spec=DEFAULT_SPEC, seed=seed, policy=policy)
+    rng = np.random.default_rng(seed)
+    usual = rng.lognormal(size=(_AT_ONCE, len(DEFAULT_SPEC.names))).astype(np.float32)
+    reference = fit_reference(usual, rng.random(_AT_ONCE, dtype=np.float32), DEFAULT_SPEC.names)
+    artifact = Artifact(net=net, spec=DEFAULT_SPEC, seed=seed, policy=policy, reference=reference)
     return ModelStore(folder).publish("fraud", lambda into: save_artifact(into, artifact))
 
 

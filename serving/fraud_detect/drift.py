@@ -46,10 +46,10 @@ class Drift:
     def __call__(self, batch: ScoredBatch) -> None:
         """Counts a batch."""
         values = np.concatenate([batch.features, batch.scores[:, np.newaxis]], axis=1)
-        places = (values > self._edges).sum(axis=0, dtype=np.intp)  # (9, B, F + 1) -> (B, F + 1)
-        places[np.isnan(values)] = N_BINS
-        places += self._first
-        counts = np.bincount(places.ravel(), minlength=self._counts.shape[1])
+        above = (values > self._edges).view(np.uint8)  # (9, B, F + 1)
+        bins = above.sum(axis=0, dtype=np.uint8)
+        bins[np.isnan(values)] = N_BINS
+        counts = np.bincount((bins + self._first).ravel(), minlength=self._counts.shape[1])
         with self._turn:
             self._forget()
             self._counts[self._minute % MINUTES] += counts
