@@ -30,6 +30,7 @@ SOURCES = (
     "_exact",
     "_key_histories",
     "_key_state",
+    "_memory",
     "_rings",
     "_running_max",
     "_usual",
@@ -41,7 +42,8 @@ _HERE = Path(__file__).parent
 _AHEAD = _HERE / "machine_code"  # what the build compiled; in a plain checkout there is none
 
 _Function = TypeVar("_Function", bound="Callable[..., object]")
-_njit = partial(numba.njit, error_model="numpy", nogil=True)
+# All that a function calls becomes part of it: else each call passes on all arrays of a state.
+_njit = partial(numba.njit, error_model="numpy", nogil=True, forceinline=True)
 
 
 def compiled(function: _Function) -> _Function:

@@ -22,6 +22,7 @@ Floats = npt.NDArray[np.float64]
 
 _FEW = 64  # keys that there is always room for, and numbers in the pool
 _ABSENT = -1
+_FAR, _NEAR = 16, 8  # transactions before one, its queues are fetched, and then its records
 
 
 class Unrolled(NamedTuple):
@@ -224,8 +225,15 @@ def _update(
     start: int,
 ) -> int:
     """Goes through the transactions from ``start`` on; the first that there is no room for."""
+    histories = _key_state.borrowed_histories(histories)
+    kept = _key_state.borrowed_kept(kept)
     rings = histories.rings
     for row in range(start, len(keys)):
+        # What transactions after this one need comes from memory meanwhile.
+        if row + _FAR < len(keys) and keys[row + _FAR] != _ABSENT:
+            _key_state.fetch_queues(histories, keys[row + _FAR])
+        if row + _NEAR < len(keys) and keys[row + _NEAR] != _ABSENT:
+            _key_state.fetch_records(histories, keys[row + _NEAR])
         key = keys[row]
         if key == _ABSENT:
             counted[row] = instants[row]

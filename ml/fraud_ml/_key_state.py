@@ -16,6 +16,7 @@ import numpy.typing as npt
 from fraud_ml import _rings, _running_max, _usual
 from fraud_ml._compiled import compiled
 from fraud_ml._exact import limbs_of, ratio, square_limbs_of
+from fraud_ml._memory import borrowed, prefetch
 from fraud_ml._rings import Rings, at, end, first
 
 Ints = npt.NDArray[np.int64]
@@ -85,6 +86,47 @@ class Newest(NamedTuple):
     """Another one at its instant came before it."""
     since: int
     """When the first of its key counted."""
+
+
+@compiled
+def borrowed_histories(histories: Histories) -> Histories:
+    """The same histories, as :func:`borrowed`."""
+    return Histories(
+        _rings.borrowed_rings(histories.rings),
+        borrowed(histories.since),
+        borrowed(histories.lasts),
+    )
+
+
+@compiled
+def borrowed_kept(kept: Kept) -> Kept:
+    """The same, as :func:`borrowed`."""
+    return Kept(
+        borrowed(kept.ages), kept.n_sums, kept.has_amounts, kept.has_squares, kept.has_unusual,
+        kept.usual_over, kept.unusual_ratio, kept.has_z, kept.arrival, kept.frauds, kept.latest,
+        kept.n_latest, borrowed(kept.peaks),
+    )  # fmt: skip
+
+
+@compiled
+def fetch_queues(histories: Histories, key: int) -> None:
+    """Have what :func:`fetch_records` and :func:`count_in` begin with at hand soon."""
+    _rings.fetch_queues(histories.rings, key)
+    prefetch(histories.since, key)
+    n_ages = histories.lasts.shape[1]
+    for start in range(key * n_ages, (key + 1) * n_ages, _rings.LINE):
+        prefetch(histories.lasts, start)
+
+
+@compiled
+def fetch_records(histories: Histories, key: int) -> None:
+    """Have the records that features of ``key`` look at at hand soon."""
+    rings = histories.rings
+    for number in range(len(rings.width)):
+        _rings.fetch_record(rings, key, number, end(rings, key, number) - 1)
+        _rings.fetch_record(rings, key, number, first(rings, key, number))
+    for age in range(histories.lasts.shape[1]):
+        _rings.fetch_record(rings, key, ENTRIES, histories.lasts[key, age])
 
 
 @compiled

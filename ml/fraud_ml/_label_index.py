@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 _BLOCK = 256
@@ -36,18 +36,19 @@ class LabelIndex:
         self.open_times: list[int] = []
 
     def remember(
-        self, transactions: Iterable[Any], times: Iterable[int], places: Iterable[Place]
+        self, transactions: Sequence[Any], times: Sequence[int], places: Iterable[Place]
     ) -> None:
         """Transactions have arrived, and counted at their places; again: the last counts."""
         known = self.places
+        if known.keys().isdisjoint(transactions) and len(set(transactions)) == len(transactions):
+            known.update(zip(transactions, places, strict=True))
+            self._arrive(transactions, times)
+            return
         for transaction, time, place in zip(transactions, times, places, strict=True):
             is_new = transaction not in known
             known[transaction] = place
             if is_new:
-                self.open_ids.append(transaction)
-                self.open_times.append(time)
-                if len(self.open_ids) == _BLOCK:
-                    self._close_block()
+                self._arrive((transaction,), (time,))
 
     def take_in(self, transaction: Any, at: int, *, is_fraud: bool) -> list[tuple[int, int]] | None:
         """What a label changes: from when on there are how many frauds more.
@@ -80,6 +81,17 @@ class LabelIndex:
             if place[2 * kind] in keys:
                 at = 2 * kind + 1
                 self.places[transaction] = (*place[:at], _NOWHERE, *place[at + 1 :])
+
+    def _arrive(self, transactions: Sequence[Any], times: Sequence[int]) -> None:
+        """New ones go into blocks; they are known already, for a block that closes forgets."""
+        start = 0
+        while start < len(transactions):
+            stop = start + _BLOCK - len(self.open_ids)
+            self.open_ids += transactions[start:stop]
+            self.open_times += times[start:stop]
+            if len(self.open_ids) == _BLOCK:
+                self._close_block()
+            start = stop
 
     def _close_block(self) -> None:
         now = statistics.median(self.open_times)

@@ -13,12 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from fraud_ml._compiled import compiled
+from fraud_ml._memory import borrowed, prefetch
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
 _AT, _SIZE, FIRST, _NEXT = range(4)  # place in the pool, records that fit, their numbers
 _SMALLEST = 2
+LINE = 8  # numbers that come from memory together
 
 
 class Rings(NamedTuple):
@@ -45,6 +47,18 @@ def empty_rings(n_keys: int, width: Ints, room: int) -> Rings:
         used=np.zeros(1, dtype=np.int64),
         ring=np.zeros((n_keys, len(width), 4), dtype=np.int64),
         width=width,
+    )
+
+
+@compiled
+def borrowed_rings(rings: Rings) -> Rings:
+    """The same queues, as :func:`borrowed`."""
+    return Rings(
+        borrowed(rings.pool),
+        borrowed(rings.reals),
+        borrowed(rings.used),
+        borrowed(rings.ring),
+        borrowed(rings.width),
     )
 
 
@@ -149,6 +163,22 @@ def after(rings: Rings, key: int, number: int, value: int) -> int:
         else:
             low = middle + 1
     return low
+
+
+@compiled
+def fetch_queues(rings: Rings, key: int) -> None:
+    """Have where the queues of ``key`` are at hand soon."""
+    n_numbers = rings.ring.shape[1] * rings.ring.shape[2]
+    for start in range(key * n_numbers, (key + 1) * n_numbers, LINE):
+        prefetch(rings.ring, start)
+
+
+@compiled
+def fetch_record(rings: Rings, key: int, number: int, record: int) -> None:
+    """Have a record at hand soon, whether or not there is one."""
+    start = at(rings, key, number, record)
+    prefetch(rings.pool, start)
+    prefetch(rings.pool, start + rings.width[number] - 1)
 
 
 @compiled

@@ -22,7 +22,7 @@ from fraud_ml import journal_entries
 from fraud_ml.errors import DataError
 from fraud_ml.feature_spec import FeatureSpec
 from fraud_ml.feature_state import FeatureState
-from fraud_ml.journal_entries import Labels, Transactions
+from fraud_ml.journal_entries import Entry, Labels, Transactions
 from fraud_ml.transactions import label_schema, transaction_columns
 
 REMEMBERED = 65_536
@@ -66,15 +66,20 @@ class Replica:
         self._rows = np.empty((REMEMBERED, len(state.spec.names)))
         self._next = 0  # the row of self._rows that is overwritten next
 
-    def apply(self, position: int, value: bytes) -> Floats:
+    def apply(self, position: int, value: bytes, entry: Entry | None = None) -> Floats:
         """Applies the entry at ``position``: its transactions' features, shape ``(B, F)``.
 
         An entry that the state refuses counts for nothing, here as in every other process; its
         features are NaN.
+
+        Args:
+            position: in the journal.
+            value: what the journal has there.
+            entry: what ``value`` was made of, where the caller has made it.
         """
         self.pass_over(position, value)
         try:
-            entry = journal_entries.decode(value)
+            entry = entry or journal_entries.decode(value)
             if isinstance(entry, Labels):
                 self.state.apply_labels(_table(entry))
                 return self._rows[:0]
@@ -160,11 +165,11 @@ class Replica:
             DataError: as from there.
         """
         ids = columns["transaction_id"]
-        new = [row for row, name in enumerate(ids) if name not in self._row_of]
-        if len(new) == len(ids) == len(set(ids)):
+        if self._row_of.keys().isdisjoint(ids) and len(set(ids)) == len(ids):
             rows = self.state.update(columns)
             self._remember(ids, rows)
             return rows
+        new = [row for row, name in enumerate(ids) if name not in self._row_of]
         first = dict(reversed([(ids[row], row) for row in new]))  # of each id, where it first is
         counted = sorted(first.values())
         once = {name: [values[row] for row in counted] for name, values in columns.items()}

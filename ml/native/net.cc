@@ -105,7 +105,8 @@ INLINE double exponential(double x) {
   const int64_t power = (int64_t)(x * 1.44269504088896338700 - 0.5);
   const double r = (x - power * ln2_high) - power * ln2_low;
   double sum = 1;
-  for (int n = 12; n > 0; n--) sum = 1 + sum * r / n;
+#pragma clang loop unroll(full)  // so that the divisions are constants
+  for (int n = 12; n > 0; n--) sum = 1 + sum * (r * (1.0 / n));
   return sum * __builtin_bit_cast(double, (power + 1023) << 52);
 }
 
@@ -205,11 +206,12 @@ INLINE void look_up(const FraudNet* net, const float* x, int n_rows, int32_t* pl
   }
 }
 
-// The embeddings of one group: shape (n_rows, (F + C) * E).
-INLINE void embed(const FraudNet* net, int group, int n_rows, const int32_t* place, const float* beyond,
-           float* out) {
+// The embeddings of one group: shape (n_rows, (F + C) * E); E may be known ahead.
+template <int Known>
+INLINE void embed(const FraudNet* net, int group, int n_rows, const int32_t* place,
+                  const float* beyond, float* out) {
   const int n_numbers = net->n_numbers, n_all = n_numbers + net->n_categories;
-  const int wide = net->embedding, step = net->n_groups * wide;
+  const int wide = Known ? Known : net->embedding, step = net->n_groups * wide;
   for (int r = 0; r < n_rows; r++) {
     for (int f = 0; f < n_numbers; f++) {
       const int64_t at = (int64_t)place[r * n_all + f] * step + group * wide;
@@ -284,7 +286,10 @@ INLINE void score_block(const FraudNet* net, const float* x, int n_rows, const S
   const int group_width = n_members * width;
   look_up(net, x, n_rows, to.place, to.beyond);
   for (int g = 0; g < net->n_groups; g++) {
-    embed(net, g, n_rows, to.place, to.beyond, to.embedded);
+    if (net->embedding == 4)
+      embed<4>(net, g, n_rows, to.place, to.beyond, to.embedded);
+    else
+      embed<0>(net, g, n_rows, to.place, to.beyond, to.embedded);
     layer<W>(to.embedded, n_in, n_rows, net->first + (int64_t)g * n_in * group_width, n_in,
           net->first_bias + g * group_width, group_width, to.group, group_width);
     for (int m = 0; m < n_members; m++) {

@@ -139,7 +139,8 @@ class OnlineState:
         return Features(self._replica.state.without_history(columns), degraded=True)
 
     def _append(self, columns: Mapping[str, Sequence[Any]]) -> Floats:
-        value = journal_entries.encode(Transactions(dict(columns)))
+        ours = Transactions(dict(columns))
+        value = journal_entries.encode(ours)
         try:
             if self._clock() >= self._check_at:
                 self._check(self._replica)
@@ -149,7 +150,8 @@ class OnlineState:
             entries = self._journal.append(value, after=self._replica.position)
         rows = np.empty((0, 0))
         for entry in entries:
-            rows = self._replica.apply(entry.position, entry.value)
+            made_of = ours if entry.value == value else None
+            rows = self._replica.apply(entry.position, entry.value, made_of)
         return rows
 
     def _load_anew(self, reason: ConnectorError) -> None:
