@@ -8,9 +8,10 @@ from __future__ import annotations
 import datetime as dt
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import msgspec
 from msgspec import Meta, Raw, UnsetType
@@ -44,11 +45,14 @@ _Number = Annotated[float, Meta(ge=-MAX_NUMBER, le=MAX_NUMBER)] | None
 _Amount = Annotated[float, Meta(ge=0, le=MAX_AMOUNT)]
 _Time = _Int64 | Annotated[dt.datetime, Meta(tz=True)]
 
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
 Columns = dict[str, Sequence[Any]]
 
 
 class _Request(msgspec.Struct, gc=False):
     transactions: list[Raw] | UnsetType = msgspec.UNSET
+    """Of one that was decoded in whole, no raw ones, but of the spec's type."""
     reasons: bool = False
     inputs: Raw | UnsetType = msgspec.UNSET
     transaction_id: Raw | UnsetType = msgspec.UNSET
@@ -112,6 +116,14 @@ class TransactionFormat:
         """What a transaction is, as msgspec checks it."""
         self._transaction = msgspec.json.Decoder(self.transaction_type, strict=True)
         self._request = msgspec.json.Decoder(_Request)
+        all_valid = list[self.transaction_type] | UnsetType  # type: ignore[name-defined]
+        valid_request = msgspec.defstruct(
+            "ValidRequest",
+            [("transactions", all_valid, msgspec.UNSET)],
+            bases=(_Request,),
+            gc=False,
+        )
+        self._valid_request = msgspec.json.Decoder(valid_request)
         self._values = attrgetter(*self.columns)
         self._now = now
 
@@ -121,20 +133,40 @@ class TransactionFormat:
         Raises:
             RequestError: it is no JSON object, or has no transaction or too many.
         """
+        request = self._decode(body)
+        if request.is_of_tensors:
+            return self._read_tensors(tensors.read(body))
+        latest = self._latest()
+        if isinstance(request.transactions, UnsetType):
+            read = [self._read_one(body, latest)]
+            return self._request_of(read, is_single=True, reasons=request.reasons)
+        transactions: list[Any] = request.transactions
+        check_length(len(transactions))
+        if not isinstance(transactions[0], Raw):
+            columns = self._columns_of(transactions, latest)
+            if columns is not None:
+                errors = (None,) * len(transactions)
+                return Request(columns, errors, is_single=False, reasons=request.reasons)
+        read = [self._read_one(part, latest) for part in transactions]
+        return self._request_of(read, is_single=False, reasons=request.reasons)
+
+    def _decode(self, body: bytes | bytearray) -> _Request:
+        """The request; its transactions are decoded where all are valid, and else as they came."""
+        with suppress(*_UNREADABLE):
+            return cast("_Request", self._valid_request.decode(body))
         try:
-            request = self._request.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            return self._request.decode(body)
+        except _UNREADABLE as error:
             raise RequestError(
                 400, f"the request is no JSON object that we know: {error}"
             ) from None
-        if request.is_of_tensors:
-            return self._read_tensors(tensors.read(body))
-        is_single = isinstance(request.transactions, UnsetType)
-        parts = [body] if isinstance(request.transactions, UnsetType) else request.transactions
-        check_length(len(parts))
-        latest = self._latest()
-        read = [self._read_one(part, latest) for part in parts]
-        return self._request_of(read, is_single=is_single, reasons=request.reasons)
+
+    def _columns_of(self, transactions: Sequence[Any], latest: int) -> Columns | None:
+        """The columns of valid transactions; None where one is too early or too late."""
+        values = zip(*map(self._values, transactions), strict=True)
+        columns: Columns = dict(zip(self.columns, values, strict=True))
+        times = columns["timestamp"] = [_microseconds(when) for when in columns["timestamp"]]
+        return columns if min(times) >= 0 and max(times) <= latest else None
 
     def _read_tensors(self, infer: InferRequest) -> Request:
         columns = tensors.columns_of(infer, self.columns)
@@ -169,12 +201,14 @@ class TransactionFormat:
             infer=infer,
         )
 
-    def _read_one(self, part: bytes | bytearray | Raw, latest: int) -> tuple[Any, ...] | Invalid:
-        """The values of a transaction, in the order of :attr:`columns`."""
-        try:
-            transaction = self._transaction.decode(part)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            return Invalid(_id_of(part), str(error))
+    def _read_one(self, part: Any, latest: int) -> tuple[Any, ...] | Invalid:
+        """The values of a transaction, decoded or not, in the order of :attr:`columns`."""
+        transaction = part
+        if isinstance(part, bytes | bytearray | Raw):
+            try:
+                transaction = self._transaction.decode(part)
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                return Invalid(_id_of(part), str(error))
         return self._in_time(self._values(transaction), latest)
 
     def _read_row(self, row: dict[str, Any], latest: int) -> tuple[Any, ...] | Invalid:
@@ -187,15 +221,19 @@ class TransactionFormat:
 
     def _in_time(self, values: tuple[Any, ...], latest: int) -> tuple[Any, ...] | Invalid:
         """``values`` with the time in microseconds, unless that cannot be."""
-        name, when, *others = values
-        if type(when) is not int:
-            when = (when - _EPOCH) // _MICROSECOND
+        name, given, *others = values
+        when = _microseconds(given)
+        if when is not given:
             values = (name, when, *others)
         if when < 0:
             return Invalid(name, BEFORE_1970)
         if when > latest:
             return Invalid(name, f"`timestamp` is over {MAX_AHEAD} ahead of this service's clock")
         return values
+
+
+def _microseconds(when: int | dt.datetime) -> int:
+    return when if type(when) is int else (when - _EPOCH) // _MICROSECOND  # type: ignore[operator]
 
 
 def check_length(n_rows: int) -> None:
