@@ -11,6 +11,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+_HANDSHAKE_TIMEOUT = 5.0  # seconds: so long the end waits for a client that says nothing
+
 
 @dataclass(frozen=True, slots=True)
 class Identity:
@@ -45,18 +47,26 @@ def tls_before(server: Path, shown: Identity) -> Iterator[int]:
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
+    sides: list[asyncio.StreamWriter] = []  # of all connections, those that have ended as well
 
     async def start() -> asyncio.Server:
         async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            sides.append(writer)
             from_server, to_server = await asyncio.open_unix_connection(server)
+            sides.append(to_server)
             await asyncio.gather(_pump(reader, to_server), _pump(from_server, writer))
 
-        return await asyncio.start_server(connected, "127.0.0.1", 0, ssl=context)
+        return await asyncio.start_server(
+            connected, "127.0.0.1", 0, ssl=context, ssl_handshake_timeout=_HANDSHAKE_TIMEOUT
+        )
 
     async def stop() -> None:
         listening.close()
-        for task in asyncio.all_tasks() - {asyncio.current_task()}:
-            task.cancel()
+        at_work = asyncio.all_tasks() - {asyncio.current_task()}
+        for side in sides:
+            side.transport.abort()  # so that those at work come to their end
+        await asyncio.gather(*at_work, return_exceptions=True)
+        await asyncio.gather(*(side.wait_closed() for side in sides), return_exceptions=True)
 
     listening = asyncio.run_coroutine_threadsafe(start(), loop).result()
     try:
