@@ -33,7 +33,7 @@ QUICK = ("//ml:lint", "//ml:format", "//research:lint", "//research:format")
 COLD, FIRST_NO_OP, NO_OP, LEAF, LIBRARY, LOCK, FRESH = (
     "cold",
     "no change, right after",
-    "no change, again",
+    "no change, the seventh time",
     "leaf edit",
     "library edit",
     "lock edit",
@@ -101,8 +101,8 @@ def _changes(
     """Each change on top of the one before, as commits follow each other."""
     _fetch(clone, targets)
     yield clone.measure(COLD, targets, "--config=ci")
-    yield clone.measure(FIRST_NO_OP, targets, "--config=ci")  # while the disk still writes
-    yield clone.measure(NO_OP, targets, "--config=ci")
+    yield clone.measure(FIRST_NO_OP, targets, "--config=ci")
+    yield clone.measure_settled(NO_OP, targets, "--config=ci")
     clone.edit(given.leaf)
     yield clone.measure(LEAF, targets, "--config=ci")
     clone.edit(given.library)

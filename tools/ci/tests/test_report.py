@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tools.ci import report
-from tools.ci.report_bazel import Measured, measured
+from tools.ci.report_bazel import SETTLING, Measured, measured
 
 LEAF, LIBRARY = "research/experiments/table.py", "ml/fraud_ml/metrics.py"
 LOCKED = "hypothesis==6.2.0 \\\n    --hash=sha256:00\n"
@@ -104,18 +104,23 @@ def test_changes_are_measured_one_after_the_other_and_a_fresh_clone_last(
     assert run(monkeypatch, "--targets", "//a/...", "--json", "rows.json") == 0
     calls = [line.split("|") for line in (workspace.parent / "log").read_text().splitlines()]
     tests = [
-        (changed.split(" file")[0].strip(), "--config=ci" in arguments)
+        (
+            changed.split(" file")[0].strip(),
+            "--config=ci" in arguments,
+            "--build_event_json_file" in arguments,
+        )
         for _, changed, arguments in calls
         if " test " in arguments
     ]
     assert tests == [
-        ("", True),
-        ("", True),
-        ("", True),
-        ("1", True),
-        ("2", True),
-        ("3", True),
-        ("", False),
+        ("", True, True),
+        ("", True, True),
+        *[("", True, False)] * (SETTLING + 1),  # the last of which is timed
+        ("", True, True),
+        ("1", True, True),
+        ("2", True, True),
+        ("3", True, True),
+        ("", False, True),
     ]
     assert any(arguments.endswith("-P hypothesis<6.2.0") for _, _, arguments in calls)
     assert all(arguments.endswith("-- //a/...") for *_, arguments in calls if " test " in arguments)
