@@ -206,12 +206,11 @@ INLINE void look_up(const FraudNet* net, const float* x, int n_rows, int32_t* pl
   }
 }
 
-// The embeddings of one group: shape (n_rows, (F + C) * E); E may be known ahead.
-template <int Known>
+// The embeddings of one group: shape (n_rows, (F + C) * E).
 INLINE void embed(const FraudNet* net, int group, int n_rows, const int32_t* place,
                   const float* beyond, float* out) {
   const int n_numbers = net->n_numbers, n_all = n_numbers + net->n_categories;
-  const int wide = Known ? Known : net->embedding, step = net->n_groups * wide;
+  const int wide = net->embedding, step = net->n_groups * wide;
   for (int r = 0; r < n_rows; r++) {
     for (int f = 0; f < n_numbers; f++) {
       const int64_t at = (int64_t)place[r * n_all + f] * step + group * wide;
@@ -286,10 +285,7 @@ INLINE void score_block(const FraudNet* net, const float* x, int n_rows, const S
   const int group_width = n_members * width;
   look_up(net, x, n_rows, to.place, to.beyond);
   for (int g = 0; g < net->n_groups; g++) {
-    if (net->embedding == 4)
-      embed<4>(net, g, n_rows, to.place, to.beyond, to.embedded);
-    else
-      embed<0>(net, g, n_rows, to.place, to.beyond, to.embedded);
+    embed(net, g, n_rows, to.place, to.beyond, to.embedded);
     layer<W>(to.embedded, n_in, n_rows, net->first + (int64_t)g * n_in * group_width, n_in,
           net->first_bias + g * group_width, group_width, to.group, group_width);
     for (int m = 0; m < n_members; m++) {
