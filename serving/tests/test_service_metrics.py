@@ -104,10 +104,18 @@ def test_through_torchserve_counts_are_exact_with_two_workers(tmp_path) -> None:
         wrong = [ask(server.ports.inference, SCORE, b"{") for _ in range(9)]
         assert {reply.status for reply in wrong} == {400}
         written = ("1", "written")
-        found = metrics_when(
-            server.ports.metrics,
-            lambda found: found["fraud_decision_log_total"].get(written) == 120,
-        )
+
+        def all_told(found: Samples) -> bool:
+            """TorchServe takes in a worker's lines one by one, and a second apart."""
+            return (
+                found["fraud_decision_log_total"].get(written) == 120
+                and sum(found["fraud_decisions_total"].values()) == 120
+                and sum(found["fraud_requests_total"].values()) == 129
+                and found["fraud_stage_seconds_bucket"].get(("1", TOTAL, "+Inf")) == 129
+                and found["fraud_score_bucket"].get(("1", "+Inf")) == 120
+            )
+
+        found = metrics_when(server.ports.metrics, all_told)
     decided = Counter(("1", reply.json["decision"]) for reply in replies)
     assert len(decided) > 1
     assert found["fraud_decisions_total"] == decided
