@@ -20,8 +20,8 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from rich.console import Console
@@ -47,52 +47,62 @@ def main() -> int:
     os.chdir(os.environ.get("BUILD_WORKING_DIRECTORY", "."))
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # clean up as after Ctrl-C
     given = _parsed()
+    rows: list[Measured] = []
+    problem = None
     try:
-        rows = report(given)
+        with closing(report(given)) as measuring:
+            for row in measuring:
+                _tell(row)
+                rows.append(row)
     except (ReportError, OSError) as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 1
+        problem = f"error: {error}\n"
     except KeyboardInterrupt:
-        sys.stderr.write("interrupted: the clones have been removed\n")
-        return 1
+        problem = "interrupted: the clones have been removed\n"
+    # What was measured took long: it is told wherever the measuring ended.
     console = Console()
-    console.print(as_table(rows))
+    if rows:
+        console.print(as_table(rows))
+        _write(rows, given.json)
+    if problem:
+        sys.stderr.write(problem)
+        return 1
     for aim in aims(rows, given.leaf):
         console.print(aim, highlight=False)
     if given.quick or given.targets:
         console.print("Of few targets, most of the time is Bazel's own start.")
-    if given.json is not None:
-        told = json.dumps([row.as_json() for row in rows], indent=2)
-        given.json.write_text(f"{told}\n", encoding="utf-8")
     return 0
 
 
-def report(given: argparse.Namespace) -> list[Measured]:
-    """All rows, in the order in which they were measured."""
+def _write(rows: list[Measured], path: Path | None) -> None:
+    if path is not None:
+        told = json.dumps([row.as_json() for row in rows], indent=2)
+        path.write_text(f"{told}\n", encoding="utf-8")
+
+
+def report(given: argparse.Namespace) -> Generator[Measured]:
+    """All rows, each as soon as it was measured."""
     workspace = Path(os.environ.get("BUILD_WORKSPACE_DIRECTORY", ".")).absolute()
     targets = given.targets or (QUICK if given.quick else ("//...",))
     with _temporary_folder(given.folder) as folder, _cache(folder / "cache") as environment:
         writer = Clone(workspace, folder / "ci", environment)
         try:
-            rows = [_told(row) for row in _changes(writer, targets, given)]
+            yield from _changes(writer, targets, given)
         finally:
             writer.remove()
         reader = Clone(workspace, folder / "developer", environment)
         try:
             _fetch(reader, targets)
-            rows.append(_told(reader.measure(FRESH, targets)))
+            yield reader.measure(FRESH, targets)
         finally:
             reader.remove()
-    return rows
 
 
-def _told(row: Measured) -> Measured:
-    """The row, told at once: the next one takes long, and may fail."""
+def _tell(row: Measured) -> None:
+    """At once: the next one takes long, and may fail."""
     sys.stderr.write(
         f"measured  {row.name}: {row.seconds:,.1f} s, {row.actions:,} actions, {row.hits:,} hits, "
         f"{len(row.tests):,} tests run, {row.cached_tests:,} cached\n"
     )
-    return row
 
 
 def _changes(

@@ -157,6 +157,17 @@ def test_tests_that_fail_end_it_and_no_clone_is_left(
     assert list((workspace.parent / "clones").iterdir()) == []
 
 
+def test_what_was_measured_before_a_failure_is_told_and_written(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "--json", "rows.json", "--package", "gone") == 1
+    rows = json.loads((workspace.parent / "rows.json").read_text())
+    measured_before = [report.COLD, report.FIRST_NO_OP, report.NO_OP, report.LEAF, report.LIBRARY]
+    assert [row["name"] for row in rows] == measured_before
+    output = capsys.readouterr()
+    assert "library edit" in output.out and "does not lock gone" in output.err
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [
