@@ -77,10 +77,12 @@ class Fold:
 
     def with_features(self, columns: Sequence[int]) -> Fold:
         """The fold with some of the features alone, in the order of ``columns``."""
-        return Fold(
-            train=replace(self.train, features=self.train.features[:, columns]),
-            test=replace(self.test, features=self.test.features[:, columns]),
-        )
+
+        def of(rows: Rows) -> Rows:
+            # Row by row, as they were: indexing gives column by column.
+            return replace(rows, features=np.ascontiguousarray(rows.features[:, columns]))
+
+        return Fold(train=of(self.train), test=of(self.test))
 
 
 def make_fold(history: History, days: Days, spec: FeatureSpec) -> Fold:

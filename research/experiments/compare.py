@@ -7,7 +7,7 @@ import itertools
 import json
 import statistics
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 
@@ -25,7 +25,7 @@ from batch_proc.progress import Stage, Stages
 from data_connector.command import fraud_home, run
 from experiments import protocol
 from experiments.compare_options import CompareOptions, parse_compare_options
-from experiments.contenders import Contender, Settings
+from experiments.contenders import Contender, Settings, with_last_payments
 from experiments.picture import FoldScores, draw
 from experiments.table import METRICS, Line, as_results, as_table, measure
 from experiments.tracking import Tracker
@@ -48,14 +48,27 @@ def read_settings() -> dict[str, Settings]:
 
 
 def tune(
-    contenders: Sequence[Contender], folds: Sequence[Fold], trials: int, stages: Stages
+    contenders: Sequence[Contender],
+    folds: Sequence[Fold],
+    n_features: int,
+    trials: int,
+    stages: Stages,
 ) -> dict[str, Settings]:
-    """The settings that a search finds on ``folds``, by contender."""
+    """The settings that a search finds on ``folds``, by contender.
+
+    Args:
+        contenders: whose settings.
+        folds: for validation.
+        n_features: of the folds' columns; the others are the longest sequence's.
+        trials: for each.
+        stages: to tell how far it is.
+    """
     found: dict[str, Settings] = {}
     for contender in contenders:
         name = contender.name
         with stages.stage(f"search {name}", f"search settings of {name}") as stage:
-            for trial in search(contender, folds, trials=trials):
+            its_folds = _folds_for(contender, folds, range(n_features), n_features)
+            for trial in search(contender, its_folds, trials=trials):
                 stage.advance(trial.number, trials)
                 stage.say(f"trial {trial.number}, AP {trial.best:.4f}")
                 found[name] = trial.settings
@@ -84,12 +97,20 @@ def compete(
     line = Line(
         model=contender.name,
         features=features,
-        n_features=folds[0].test.features.shape[1],
+        n_features=folds[0].test.features.shape[1] - 2 * contender.last_payments,
         reached=_reached(folds, scores),
         seconds=statistics.median(it.seconds for by_seed in trainings for it in by_seed),
         scoring=trainings[0][0].scoring,
     )
     return line, scores
+
+
+def _folds_for(
+    contender: Contender, folds: Sequence[Fold], features: Iterable[int], n_features: int
+) -> list[Fold]:
+    """The folds with what it reads: ``features`` of the ``n_features``, and its sequence."""
+    sequence = range(n_features, n_features + 2 * contender.last_payments)
+    return [fold.with_features([*features, *sequence]) for fold in folds]
 
 
 def _reached(folds: Sequence[Fold], scores: FoldScores) -> npt.NDArray[np.float64]:
@@ -164,24 +185,27 @@ def compare(options: CompareOptions, history: History, stages: Stages) -> Compar
     spec = options.data.spec
     tests = protocol.test_days(options.data, history)[: 1 if options.quick else None]
     validations = protocol.validation_days(tests) if options.trials else []
+    longest = max(contender.last_payments for contender in options.contenders)
     with stages.stage("features", "compute features") as stage:
-        folds = make_folds(history, [*tests, *validations], spec)
+        folds = make_folds(history, [*tests, *validations], with_last_payments(spec, longest))
         stage.say(f"{len(spec.names)} of {history.transactions.num_rows:,} transactions")
     folds, validation = folds[: len(tests)], folds[len(tests) :]
     settings: Mapping[str, Settings] = read_settings()
     if options.trials:
-        settings = tune(options.contenders, validation, options.trials, stages)
+        n_features = len(spec.names)
+        settings = tune(options.contenders, validation, n_features, options.trials, stages)
     if options.quick:
         settings = {it.name: {**settings[it.name], **(it.quick or {})} for it in options.contenders}
-    sets = {"all": folds}
+    sets = {"all": list(range(len(spec.names)))}
     if not options.quick and SIMULATOR_DESIGNED & set(spec.names):
         kept = [at for at, name in enumerate(spec.names) if name not in SIMULATOR_DESIGNED]
-        sets["not simulator-designed"] = [fold.with_features(kept) for fold in folds]
+        sets["not simulator-designed"] = kept
     lines: list[Line] = []
     scores: dict[str, FoldScores] = {}
-    for features, its_folds in sets.items():
+    for features, columns in sets.items():
         for contender in options.contenders:
             name = contender.name
+            its_folds = _folds_for(contender, folds, columns, len(spec.names))
             with stages.stage(f"{name}, {features}", f"{name} on {features} features") as stage:
                 watched = _watched(trained, stage, len(its_folds) * options.seeds)
                 line, score = compete(

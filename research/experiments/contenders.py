@@ -17,8 +17,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import QuantileTransformer, StandardScaler
 
 from batch_proc.fold import Rows
+from experiments.sequence_training import LAST_PAYMENTS, SequenceConfig, train_sequence
 from experiments.tabm_training import TabmConfig, train_tabm
 from fraud_ml.fast_net import FastNet
+from fraud_ml.feature_spec import FeatureSpec, last_transactions
 from fraud_ml.model import ModelConfig
 from fraud_ml.training import TrainingConfig, train_model
 
@@ -47,6 +49,16 @@ class Contender:
     """What it imports when it first trains; who takes the time imports it before."""
     quick: Settings | None = field(default_factory=dict)
     """What a comparison within a minute changes of its settings; None: it is too slow for that."""
+    last_payments: int = 0
+    """Of the customer, that it reads as a sequence, in columns after those of the features."""
+
+
+def with_last_payments(spec: FeatureSpec, n: int) -> FeatureSpec:
+    """``spec``, and after its features the customer's last ``n`` payments, two columns each."""
+    more = last_transactions("customer_id", n) if n else ()
+    # Names of their own, since the spec may have a sequence already.
+    named = [dataclasses.replace(it, name=f"sequence_{it.name}") for it in more]
+    return dataclasses.replace(spec, features=(*spec.features, *named))
 
 
 def fit_ours(rows: Rows, settings: Settings, seed: int) -> Score:
@@ -125,6 +137,11 @@ def fit_catboost(rows: Rows, settings: Settings, seed: int) -> Score:
 def fit_tabm(rows: Rows, settings: Settings, seed: int) -> Score:
     """TabM as published; settings are fields of :class:`TabmConfig`."""
     return train_tabm(rows, TabmConfig(**settings), seed)
+
+
+def fit_sequence(rows: Rows, settings: Settings, seed: int) -> Score:
+    """Our model of a customer's last payments; settings are fields of :class:`SequenceConfig`."""
+    return train_sequence(rows, SequenceConfig(**settings), seed)
 
 
 def _suggest_ours(trial: Trial) -> Settings:
@@ -209,6 +226,20 @@ def _suggest_tabm(trial: Trial) -> Settings:
     }
 
 
+def _suggest_sequence(trial: Trial) -> Settings:
+    return {
+        "remembered": trial.suggest_categorical("remembered", [16, 32, 64]),
+        "n_pieces": trial.suggest_categorical("n_pieces", [8, 16, 32]),
+        "embedding": trial.suggest_categorical("embedding", [4, 8, 16]),
+        "n_layers": trial.suggest_int("n_layers", 1, 3),
+        "width": trial.suggest_categorical("width", [64, 128, 256]),
+        "dropout": trial.suggest_float("dropout", 0, 0.4),
+        "max_epochs": trial.suggest_int("max_epochs", 4, 12),
+        "peak_learning_rate": trial.suggest_float("peak_learning_rate", 1e-3, 3e-2, log=True),
+        "weight_decay": trial.suggest_float("weight_decay", 1e-3, 1.0, log=True),
+    }
+
+
 _DEFAULTS = dataclasses.asdict(ModelConfig()) | dataclasses.asdict(TrainingConfig())
 _VARIED = (
     *("n_members", "n_pieces", "embedding", "n_layers", "width", "dropout"),
@@ -221,6 +252,11 @@ _TABM_VARIED = (
     *("k", "n_blocks", "d_block", "dropout", "n_bins", "d_embedding"),
     *("learning_rate", "weight_decay", "max_epochs"),
 )
+_SEQUENCE_DEFAULTS = dataclasses.asdict(SequenceConfig())
+_SEQUENCE_VARIED = (
+    *("remembered", "n_pieces", "embedding", "n_layers", "width", "dropout"),
+    *("max_epochs", "peak_learning_rate", "weight_decay"),
+)
 PEERS = (
     Contender(
         "logistic_regression",
@@ -232,7 +268,7 @@ PEERS = (
         "random_forest",
         fit_random_forest,
         _suggest_random_forest,
-        # scikit-learn's, whose square root of 30 features is 0.18 of them.
+        # scikit-learn's, whose square root of 32 features is 0.18 of them.
         start={
             "n_estimators": 100,
             "max_depth": None,
@@ -297,6 +333,14 @@ PEERS = (
         _suggest_tabm,
         start={name: _TABM_DEFAULTS[name] for name in _TABM_VARIED},
         quick=None,
+    ),
+    Contender(
+        "sequence",
+        fit_sequence,
+        _suggest_sequence,
+        start={name: _SEQUENCE_DEFAULTS[name] for name in _SEQUENCE_VARIED},
+        quick=None,
+        last_payments=LAST_PAYMENTS,
     ),
 )
 CONTENDERS = (OURS, *PEERS)

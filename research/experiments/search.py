@@ -19,7 +19,7 @@ from batch_proc.progress import Stages
 from batch_proc.train_config import TrainConfig
 from data_connector.command import fraud_home, run
 from experiments import protocol
-from experiments.contenders import OURS, Contender
+from experiments.contenders import OURS, Contender, with_last_payments
 from experiments.search_options import SearchOptions, parse_search_options
 from experiments.search_processes import Budget, End, SearchError, resume
 from experiments.tracking import Tracker
@@ -48,7 +48,8 @@ def read_folds(options: SearchOptions, home: Path, stages: Stages) -> list[Fold]
     tests = protocol.test_days(options.data, history)
     validations = protocol.validation_days(tests)[: options.folds]
     with stages.stage("features", "compute features"):
-        return make_folds(history, validations, options.data.spec)
+        spec = with_last_payments(options.data.spec, options.contender.last_payments)
+        return make_folds(history, validations, spec)
 
 
 def search(options: SearchOptions, folds: list[Fold], home: Path, stages: Stages) -> Searched:

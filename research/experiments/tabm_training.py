@@ -14,18 +14,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from rtdl_num_embeddings import PiecewiseLinearEmbeddings, compute_bins
-from sklearn.feature_selection import VarianceThreshold
-from sklearn.impute import SimpleImputer
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import QuantileTransformer
 from tabm import TabM
 from torch import Tensor, nn
 
 from batch_proc.fold import Rows
-from fraud_ml.errors import DataError
+from experiments.net_inputs import Floats, check_parts, fit_preparation, parts_of_customers
 from fraud_ml.metrics import average_precision
-
-Floats = npt.NDArray[np.float32]
 
 _LEFT_OUT = 5  # one customer of so many validates, as a fifth of the rows does in the notebook
 _ROWS_AT_ONCE = 4_096
@@ -61,15 +55,10 @@ def train_tabm(rows: Rows, config: TabmConfig, seed: int) -> Callable[[Floats], 
     Raises:
         DataError: there is no fraud among the left-out, or none among the others.
     """
-    left_out = _left_out(rows.customer, seed)
-    if not rows.is_fraud[left_out].any() or not rows.is_fraud[~left_out].any():
-        raise DataError(
-            "TabM stops early by the frauds of a fifth of the customers, and these are too few"
-            f" ({rows.is_fraud.sum()} frauds in all); train on more --train-days, or leave it out"
-            " of --contenders"
-        )
+    left_out = parts_of_customers(rows.customer, _LEFT_OUT, seed) == 0
+    check_parts("TabM", rows.is_fraud, left_out)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    prepare = _fit_preparation(rows.features[~left_out], seed)
+    prepare = fit_preparation(rows.features[~left_out], seed)
 
     def to_inputs(features: Floats) -> Tensor:
         return torch.as_tensor(prepare.transform(features), dtype=torch.float32, device=device)
@@ -81,30 +70,6 @@ def train_tabm(rows: Rows, config: TabmConfig, seed: int) -> Callable[[Floats], 
         net = _new_net(x, config).to(device)
         _train(net, x, y, lambda: _quality(net, x_left_out, rows.is_fraud[left_out]), config)
     return lambda features: _scores(net, to_inputs(features))
-
-
-def _left_out(customer: npt.NDArray[np.integer], seed: int) -> npt.NDArray[np.bool_]:
-    ids, code = np.unique(customer, return_inverse=True)
-    part = np.random.default_rng(seed).permutation(len(ids)) % _LEFT_OUT
-    left_out: npt.NDArray[np.bool_] = part[code] == 0
-    return left_out
-
-
-def _fit_preparation(features: Floats, seed: int) -> Pipeline:
-    quantiles = QuantileTransformer(
-        n_quantiles=max(min(len(features) // 30, 1000), 10),
-        output_distribution="normal",
-        subsample=10**9,
-        random_state=seed,
-    )
-    known = make_pipeline(
-        SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True),
-        VarianceThreshold(),  # the embeddings take no feature that never varies
-    )
-    filled = known.fit_transform(features)
-    noise = np.random.default_rng(seed).normal(0, 1e-5, filled.shape)
-    quantiles.fit(filled + noise)  # which parts values that are equal, as in the notebook
-    return make_pipeline(known, quantiles)
 
 
 def _new_net(x: Tensor, config: TabmConfig) -> nn.Module:

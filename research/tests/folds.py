@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import replace
 
 import numpy as np
 
@@ -22,6 +23,15 @@ def rows(seed: int, n_rows: int = 2_000) -> Rows:
         day=(rng.integers(0, 7, n_rows) + dt.date(2018, 8, 8).toordinal()).astype(np.int32),
         number=np.arange(n_rows),
     )
+
+
+def with_sequence(rows: Rows, n: int) -> Rows:
+    """The same, with the customer's last ``n`` payments in columns after the features: made up."""
+    rng = np.random.default_rng(0)
+    sequence = rng.lognormal(3, 1, size=(len(rows), n, 2)).astype(np.float32)
+    sequence[rng.random((len(rows), n)) < 0.2] = np.nan  # as of who has paid less often
+    columns = np.hstack([rows.features, sequence.reshape(len(rows), 2 * n)])
+    return replace(rows, features=columns)
 
 
 FOLD = Fold(train=rows(1), test=rows(2))

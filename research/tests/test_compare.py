@@ -3,30 +3,34 @@
 import dataclasses
 import datetime as dt
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
 import torch
-from folds import FOLD
+from folds import FOLD, with_sequence
 from rich.console import Console
 
 from batch_proc.data_options import DataOptions
 from batch_proc.errors import SHOWN
-from batch_proc.fold import Days
+from batch_proc.fold import Days, Fold, Rows
 from batch_proc.history import History
+from batch_proc.inputs import read_history
+from batch_proc.progress import Stages
 from data_connector.command import run
 from experiments import compare, protocol, tabm_training
 from experiments.compare_options import parse_compare_options
-from experiments.contenders import CONTENDERS, OURS, Contender, Settings
+from experiments.contenders import CONTENDERS, OURS, Contender, Score, Settings
 from experiments.picture import draw, precision_at_recalls
 from experiments.scoring_time import BATCH, ScoringTime, time_scoring
+from experiments.sequence_training import LAST_PAYMENTS, SequenceConfig, train_sequence
 from experiments.table import Line, as_results, as_table, half_interval
 from experiments.tracking import Tracker
 from fraud_ml.default_specs import DEFAULT_SPEC
 from fraud_ml.errors import DataError
+from fraud_ml.metrics import roc_auc
 from fraud_ml.scenario import Population, Scenario
 from fraud_ml.simulator import simulate
 
@@ -38,6 +42,7 @@ QUICK: Mapping[str, Settings] = {
     "lightgbm": {},
     "catboost": {"n_estimators": 100},
     "tabm": {"k": 4, "d_block": 32, "max_epochs": 12},
+    "sequence": {"max_epochs": 4, "min_batches": 16, "width": 32},
 }
 
 
@@ -48,7 +53,11 @@ def no_time_is_spent_on_measuring_it(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("contender", CONTENDERS, ids=lambda it: it.name)
 def test_every_model_learns_what_is_to_be_learnt(contender: Contender) -> None:
-    line, scores = compare.compete(contender, QUICK[contender.name], [FOLD], 2, "all")
+    fold = Fold(
+        train=with_sequence(FOLD.train, contender.last_payments),
+        test=with_sequence(FOLD.test, contender.last_payments),
+    )
+    line, scores = compare.compete(contender, QUICK[contender.name], [fold], 2, "all")
     assert [score.shape for score in scores[0]] == [(2_000,), (2_000,)]
     assert line.reached.shape == (1, 2, 3)
     assert line.mean("auc") > 0.95
@@ -65,11 +74,13 @@ def test_every_model_takes_what_is_missing(contender: Contender) -> None:
     features[::7, 0] = np.nan
     features[:, 2] = np.nan  # always missing here, and never below
     rows = dataclasses.replace(FOLD.train, features=features)
+    rows = with_sequence(rows, contender.last_payments)
     if contender.name == "random_forest":
         features[:, 2] = 0  # scikit-learn's forest asks for one value at least
     score = contender.fit(rows, QUICK[contender.name], 0)
     asked = np.array([[4, 0, np.nan], [np.nan, np.nan, 0], [-1, 0, 1]], dtype=np.float32)
-    found = score(asked)
+    nothing_before = np.full((3, 2 * contender.last_payments), np.nan, dtype=np.float32)
+    found = score(np.hstack([asked, nothing_before]))
     assert np.isfinite(found).all()
     assert found[0] > found[2]
 
@@ -97,13 +108,50 @@ def test_tabm_ends_when_patience_does_with_the_weights_that_were_best(
     assert 300 < len(best) < 500  # about a fifth of 2,000
 
 
-def test_tabm_says_where_frauds_are_too_few_to_stop_by() -> None:
+def test_the_sequence_model_learns_what_only_the_order_of_payments_tells() -> None:
+    """A fraud is where amounts have risen: no sum or mean of the same amounts tells it."""
+
+    def ordered(rows: Rows, seed: int) -> Rows:
+        amounts = np.random.default_rng(seed).lognormal(3, 1, size=(len(rows), LAST_PAYMENTS))
+        latest_first = np.sort(amounts, axis=1)
+        latest_first[rows.is_fraud] = latest_first[rows.is_fraud, ::-1]
+        ages = np.tile(np.arange(1, LAST_PAYMENTS + 1) * 3_600.0, (len(rows), 1))
+        sequence = np.stack([latest_first, ages], axis=-1).reshape(len(rows), -1)
+        features = np.zeros_like(rows.features[:, :1])
+        features[::2] = 1  # tells nothing
+        columns = np.hstack([features, sequence]).astype(np.float32)
+        return dataclasses.replace(rows, features=columns)
+
+    config = SequenceConfig(max_epochs=6, min_batches=32, width=32)
+    score = train_sequence(ordered(FOLD.train, 1), config, seed=0)
+    test = ordered(FOLD.test, 2)
+    assert roc_auc(test.is_fraud, score(test.features)) > 0.99
+    flat = test.features.copy()
+    flat[:, 1:] = np.nan
+    assert roc_auc(test.is_fraud, score(flat)) < 0.6
+
+
+def test_the_same_seed_gives_the_same_sequence_model() -> None:
+    rows = with_sequence(FOLD.train, LAST_PAYMENTS)
+    config = SequenceConfig(max_epochs=1, min_batches=4, width=16)
+    first, again, other = (train_sequence(rows, config, seed)(rows.features) for seed in (0, 0, 1))
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "names"),
+    [("sequence", {}, "the sequence model"), ("tabm", {}, "TabM")],
+)
+def test_a_net_says_where_frauds_are_too_few_to_stop_by(
+    name: str, settings: Settings, names: str
+) -> None:
     is_fraud = np.zeros(len(FOLD.train), dtype=bool)
     is_fraud[0] = True
-    with pytest.raises(DataError, match=r"too few \(1 frauds in all\)"):
-        tabm_training.train_tabm(
-            dataclasses.replace(FOLD.train, is_fraud=is_fraud), tabm_training.TabmConfig(), seed=0
-        )
+    contender = next(it for it in CONTENDERS if it.name == name)
+    rows = dataclasses.replace(FOLD.train, is_fraud=is_fraud)
+    with pytest.raises(DataError, match=rf"{names} stops .* too few \(1 frauds in all\)"):
+        contender.fit(with_sequence(rows, contender.last_payments), settings, 0)
 
 
 def history(first: str, last: str) -> History:
@@ -224,12 +272,55 @@ def test_the_user_says_who_takes_part() -> None:
     chosen = parse_compare_options(["--contenders", "tabm,lightgbm"]).contenders
     assert [it.name for it in chosen] == ["ours", "lightgbm", "tabm"]
     quick = parse_compare_options(["--quick"]).contenders
-    assert [it.name for it in CONTENDERS if it not in quick] == ["tabm"]
+    assert [it.name for it in CONTENDERS if it not in quick] == ["tabm", "sequence"]
 
 
 def test_the_user_says_how_often_each_trains() -> None:
     asked = ([], ["--quick"], ["--seeds", "2"], ["--quick", "--seeds", "2"])
     assert [parse_compare_options(it).seeds for it in asked] == [3, 1, 2, 2]
+
+
+def test_who_reads_a_sequence_has_it_after_the_features_and_nobody_else_has_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = Scenario(
+        n_days=120, seed=1, population=Population(n_customers=200, n_terminals=400, radius=12)
+    )
+    monkeypatch.setattr("batch_proc.inputs.Scenario", lambda: small)
+    seen: dict[str, list[np.ndarray]] = {}
+
+    def fit(name: str) -> Callable[[Rows, Settings, int], Score]:
+        def fitted(rows: Rows, settings: Settings, seed: int) -> Score:
+            del settings, seed
+            seen.setdefault(name, []).append(rows.features)
+            return lambda features: features[:, 0]
+
+        return fitted
+
+    readers = [
+        Contender("ours", fit("ours"), lambda _: {}, start={}),
+        Contender("reader", fit("reader"), lambda _: {}, start={}, last_payments=3),
+        Contender("other", fit("other"), lambda _: {}, start={}, last_payments=1),
+    ]
+    options = dataclasses.replace(
+        parse_compare_options(["--train-start", "2018-06-20", "--trials", "1", "--seeds", "1"]),
+        contenders=readers,
+    )
+    stages = Stages()
+    found = compare.compare(options, read_history(options.data, tmp_path, stages), stages)
+    assert [it.n_features for it in found.lines] == [len(DEFAULT_SPEC.names)] * 3 + [23] * 3
+    folds = 4
+    for name, more in (("ours", 0), ("reader", 6), ("other", 2)):
+        widths = [features.shape[1] for features in seen[name]]
+        n_all = len(DEFAULT_SPEC.names)
+        assert widths == [n_all + more] * 2 * folds + [23 + more] * folds  # a search, and two tests
+    ours, reader, other = (seen[name][-1] for name in ("ours", "reader", "other"))
+    np.testing.assert_array_equal(reader[:, :23], ours)
+    np.testing.assert_array_equal(reader[:, 23:25], other[:, 23:])
+    assert np.nanmax(reader[:, 23::2]) < 10_000  # amounts,
+    latest, older = reader[:, 24], reader[:, 26]  # and ages
+    both = ~np.isnan(older)
+    assert both.any() and (latest[both] <= older[both]).all()
 
 
 @pytest.mark.parametrize(
