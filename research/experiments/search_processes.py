@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum, auto
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -81,15 +82,15 @@ def resume(
     """
     deadline = None if budget.seconds is None else time.monotonic() + budget.seconds
     database.parent.mkdir(parents=True, exist_ok=True)
-    storage, name = f"sqlite:///{database}", name_of(contender, folds)
+    name = name_of(contender, folds)
     with _alone(database):
-        study = new_study(contender, storage=storage, name=name)
+        study = new_study(contender, storage=_storage(database), name=name)
         start_over(study)
         before = _ended(study)
         left = None if budget.trials is None else max(budget.trials - before, 0)
         works = [
             # From the number on: a seed draws what it has not drawn yet.
-            _Work(storage, name, contender, before + 1_000 * number, share, budget.workers)
+            _Work(database, name, contender, before + 1_000 * number, share, budget.workers)
             for number, share in enumerate(_shares(left, budget.workers))
             if share != 0
         ]
@@ -109,7 +110,7 @@ def resume(
 class _Work:
     """What one process of several does."""
 
-    storage: str
+    database: Path
     name: str
     contender: Contender
     seed: int
@@ -150,8 +151,11 @@ def _work(work: _Work, folds: Sequence[Fold], wrong: Connection) -> None:
     if work.processes > 1:
         torch.set_num_threads(1)  # they share the cores
     try:
-        study = new_study(work.contender, storage=work.storage, name=work.name, seed=work.seed)
-        for _ in try_some(study, work.contender, folds, trials=work.trials):
+        study = new_study(
+            work.contender, storage=_storage(work.database), name=work.name, seed=work.seed
+        )
+        turn = partial(_turn, work.database)
+        for _ in try_some(study, work.contender, folds, trials=work.trials, turn=turn):
             pass
     except Exception as error:
         wrong.send(f"{type(error).__name__}: {error}")
@@ -206,6 +210,18 @@ def _shares(trials: int | None, workers: int) -> list[int | None]:
 def _ended(study: optuna.Study) -> int:
     states = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
     return len(study.get_trials(deepcopy=False, states=states))
+
+
+def _storage(database: Path) -> str:
+    return f"sqlite:///{database}"
+
+
+@contextmanager
+def _turn(database: Path) -> Iterator[None]:
+    """No other process of the search is here; a killed one is no longer."""
+    with database.with_name(f"{database.name}.turn").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 @contextmanager

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -90,6 +91,7 @@ def try_some(
     folds: Sequence[Fold],
     *,
     trials: int | None = None,
+    turn: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> Iterator[int]:
     """Makes trials; yields how many, after each.
 
@@ -98,16 +100,22 @@ def try_some(
         contender: whose settings.
         folds: for validation.
         trials: how many; None: without end.
+        turn: held while asking what to try next. Optuna reads what waits to be tried, and then says
+            that it is taken: with SQLite, two processes may do the one before either does the
+            other, and try the same.
     """
     number = 0
     while trials is None or number < trials:
-        _try(study, contender, folds)
+        with turn():
+            trial = study.ask()
+        _try(trial, study, contender, folds)
         number += 1
         yield number
 
 
-def _try(study: optuna.Study, contender: Contender, folds: Sequence[Fold]) -> None:
-    trial = study.ask()
+def _try(
+    trial: optuna.Trial, study: optuna.Study, contender: Contender, folds: Sequence[Fold]
+) -> None:
     settings = contender.suggest(trial)
     trial.set_user_attr(_SETTINGS, settings)
     reached = list(trial.user_attrs.get(_REACHED, ()))  # before it was stopped

@@ -13,8 +13,8 @@ from pathlib import Path
 import optuna
 import psutil
 import pytest
-from folds import FOLD, rows
-from noisy import ENDLESS, Noisy, suggest
+from folds import FOLD, rows, with_sequence
+from noisy import AT_ONCE, ENDLESS, Noisy, suggest
 
 from batch_proc.errors import SHOWN
 from batch_proc.fold import Fold
@@ -25,7 +25,7 @@ from experiments import search
 from experiments.contenders import CONTENDERS, Contender
 from experiments.search_processes import Budget, End, SearchError, resume
 from experiments.tracking import Tracker
-from experiments.trials import Found, found_by, new_study, start_over, try_some
+from experiments.trials import Found, found_by, name_of, new_study, start_over, try_some
 from experiments.trials import search as search_in_memory
 from fraud_ml.metrics import roc_auc
 from fraud_ml.scenario import Population, Scenario
@@ -76,8 +76,9 @@ def test_what_a_trial_suggests_can_be_trained_with(contender: Contender) -> None
         settings |= {name: SMALL[name] for name in SMALL if name in settings}
         if contender.name == "tabm":
             settings |= {"max_epochs": 10, "learning_rate": 5e-3}
-        score = contender.fit(FOLD.train, settings, 0)
-        assert roc_auc(FOLD.test.is_fraud, score(FOLD.test.features)) > 0.7
+        train, test = (with_sequence(it, contender.last_payments) for it in (FOLD.train, FOLD.test))
+        score = contender.fit(train, settings, 0)
+        assert roc_auc(test.is_fraud, score(test.features)) > 0.7
 
 
 @pytest.mark.parametrize("contender", CONTENDERS, ids=lambda it: it.name)
@@ -188,6 +189,19 @@ def test_no_process_is_left_of_a_search_that_ends(tmp_path: Path, sent: signal.S
     assert left == []
     if sent is signal.SIGINT:
         assert (said, errors, search.returncode) == ("INTERRUPTED\n", "", 0)
+
+
+def test_processes_that_ask_at_once_try_nothing_twice(tmp_path: Path) -> None:
+    database = tmp_path / "search.db"
+    name = name_of(AT_ONCE, FOLDS[:1])
+    study = new_study(AT_ONCE, storage=f"sqlite:///{database}", name=name)  # its start waits, and
+    waiting = [number / 20 for number in range(40) if number != 20]
+    for quality in waiting:
+        study.enqueue_trial({"quality": quality})
+    resume(AT_ONCE, FOLDS[:1], database, Budget(trials=40, seconds=None, workers=4), ignore)
+    assert sorted(trial.params["quality"] for trial in study.get_trials()) == sorted(
+        [1.0, *waiting]
+    )
 
 
 def test_processes_try_side_by_side_and_share_what_they_find(tmp_path: Path) -> None:
