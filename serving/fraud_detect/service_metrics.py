@@ -144,7 +144,11 @@ class ServiceMetrics:
         self._values[name, (self._version, *own, *labels)] = value
 
     def lines(self) -> str:
-        """What changed since the last call, a line for each; empty where nothing did."""
+        """What changed since the last call, a line for each; empty where nothing did.
+
+        At first it is all that there is, zeros too: Prometheus takes the first value of a counter
+        for where it began, so one that began above zero would hide what it had counted by then.
+        """
         self._gather()
         end = f"|#hostname:{socket.gethostname()},{int(time.time())}\n"
         parts = []
@@ -154,9 +158,8 @@ class ServiceMetrics:
                 continue
             self._told[key] = value
             metric = _KINDS[key[0]]
-            more = value - (before or 0) if metric.kind == "counter" else value
-            if metric.kind == "gauge" or more:
-                parts.append(_line(metric, key[1], more) + end)
+            told = value - (before or 0) if metric.kind == "counter" else value
+            parts.append(_line(metric, key[1], told) + end)
         return "".join(parts)
 
     def _gather(self) -> None:

@@ -66,6 +66,14 @@ def test_what_was_told_is_not_told_again(scorer, metrics) -> None:
     assert ("fraud_model_info", "version:1,worker:9000,model:fraud") not in second
 
 
+def test_counters_begin_at_zero_before_there_is_anything_to_count(metrics) -> None:
+    found = lines_of(metrics)
+    assert found["fraud_degraded_total", "version:1"] == 0
+    assert found["fraud_stage_seconds_bucket", "version:1,stage:total,le:0.05"] == 0
+    assert found["fraud_score_bucket", "version:1,le:+Inf"] == 0
+    assert metrics.lines() == ""
+
+
 def test_a_bucket_has_all_that_is_not_above_its_bound(scorer, metrics) -> None:
     seen = []
     scorer.watchers.append(seen.append)
@@ -82,12 +90,12 @@ def test_each_call_waited_for_every_stage(metrics) -> None:
     metrics.answered(nothing, {"parse": 0.0025, "answer": 2.0})
     found = lines_of(metrics)
     bucket = "fraud_stage_seconds_bucket"
-    assert (bucket, "version:1,stage:parse,le:0.001") not in found
+    assert found[bucket, "version:1,stage:parse,le:0.001"] == 0
     assert found[bucket, "version:1,stage:parse,le:0.0025"] == 3
-    assert (bucket, "version:1,stage:answer,le:1.0") not in found
+    assert found[bucket, "version:1,stage:answer,le:1.0"] == 0
     assert found[bucket, "version:1,stage:total,le:+Inf"] == 3
     assert found["fraud_stage_seconds_sum", "version:1,stage:total"] == pytest.approx(6.0075)
-    assert not any("stage:score" in labels for _, labels in found)
+    assert found[bucket, "version:1,stage:score,le:+Inf"] == 0
 
 
 def test_labels_cannot_break_a_line(metrics) -> None:
@@ -120,7 +128,9 @@ def test_through_torchserve_counts_are_exact_with_two_workers(tmp_path) -> None:
     assert len(decided) > 1
     assert found["fraud_decisions_total"] == decided
     assert found["fraud_requests_total"] == {("1", "200"): 120, ("1", "400"): 9}
-    assert found["fraud_decision_log_total"] == {("1", "taken"): 120, written: 120}
+    outcomes = {("1", "taken"): 120, written: 120, ("1", "dropped"): 0}
+    assert found["fraud_decision_log_total"] == outcomes
+    assert found["fraud_degraded_total"] == {("1",): 0}
     buckets = found["fraud_stage_seconds_bucket"]
     assert buckets["1", TOTAL, "+Inf"] == buckets["1", "parse", "+Inf"] == 129
     assert {buckets["1", stage, "+Inf"] for stage in ("state", "score", "decide")} == {120}
