@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+
+from data_connector.atomic import written_whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +49,10 @@ def write_whole(path: Path, text: str) -> None:
     """Writes a file that appears whole or not at all.
 
     Raises:
-        OSError: it cannot be written; what was there before is unchanged.
+        ConnectorError: it cannot be written; what was there before is unchanged.
     """
     if path.exists() and not path.is_file():  # a pipe or a device takes what it gets
         path.write_text(text, encoding="utf-8")
         return
-    aside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        aside.write_text(text, encoding="utf-8")
-        aside.replace(path)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            aside.unlink()
+    with written_whole(path, replace=True) as file:
+        file.write(text.encode())

@@ -31,16 +31,17 @@ class Range:
 
     def __str__(self) -> str:
         """As an error message says it."""
-        if self.above > -math.inf:
-            lower = f"above {self.above:g}"
-        else:
-            lower = f"at least {self.least:g}" if self.least > -math.inf else "any number"
-        upper = " and finite" if self.most == math.inf else f" and at most {self.most:g}"
-        return lower + upper
+        limits = (
+            ("above", self.above, -math.inf),
+            ("at least", self.least, -math.inf),
+            ("at most", self.most, math.inf),
+        )
+        said = [f"{how} {limit:g}" for how, limit, none in limits if limit != none]
+        return " and ".join(said) or "any number"
 
     def holds(self, value: float) -> bool:
-        """Whether ``value`` is finite and within."""
-        return math.isfinite(value) and self.least <= value <= self.most and value > self.above
+        """Whether ``value`` is within."""
+        return self.least <= value <= self.most and value > self.above
 
 
 def _number(default: float | None, **limits: float) -> Any:
@@ -51,7 +52,11 @@ def _check(part: Any) -> None:
     """Raises ``ValueError`` where a field of a part is out of its range."""
     for it in dataclasses.fields(part):
         value, allowed = getattr(part, it.name), it.metadata.get("range")
-        if allowed is not None and value is not None and not allowed.holds(value):
+        if allowed is None or value is None:
+            continue
+        if not math.isfinite(value):
+            raise ValueError(f"{it.name} must be finite, got {value}")
+        if not allowed.holds(value):
             raise ValueError(f"{it.name} must be {allowed}, got {value}")
     until = getattr(part, "until_day", None)
     if until is not None and until <= part.first_day:
