@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from fraud_ml.feature_spec import (
+    OF_LABELS,
     OF_NTH_LAST,
     WITHOUT_WINDOW,
     Aggregate,
@@ -21,15 +22,6 @@ _OF_USUAL = frozenset(
         Aggregate.AMOUNT_ROBUST_Z,
         Aggregate.MAX_AMOUNT_TO_MEDIAN,
         Aggregate.UNUSUAL_COUNT,
-    }
-)
-_OF_LABELS = frozenset(
-    {
-        Aggregate.FRAUD_COUNT,
-        Aggregate.FRAUD_RATE,
-        Aggregate.LAST_LABEL,
-        Aggregate.FRAUD_AGE,
-        Aggregate.FRAUD_RUN_AGE,
     }
 )
 
@@ -52,9 +44,7 @@ class KeyStage:
     @property
     def reads_labels(self) -> bool:
         """Whether a feature needs to know what was found to be a fraud."""
-        return any(
-            isinstance(f, WindowFeature) and f.aggregate in _OF_LABELS for f in self.features
-        )
+        return any(isinstance(f, WindowFeature) and f.aggregate in OF_LABELS for f in self.features)
 
     @property
     def columns(self) -> frozenset[str]:

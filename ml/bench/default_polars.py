@@ -17,7 +17,7 @@ UNSEEN = pl.duration(days=7 + LABEL_DAYS, minutes=10)
 
 
 def compute(payments: pl.DataFrame) -> pl.DataFrame:
-    """The 30 features, in the order of `payments`, which is by time."""
+    """The 32 features, in the order of `payments`, which is by time."""
     at = pl.col("timestamp").dt.truncate(RESOLUTION)
     # Tells rows of an instant apart, in less time than there is between instants.
     moment = at + (pl.col("timestamp") - at) / 100
@@ -31,7 +31,10 @@ def compute(payments: pl.DataFrame) -> pl.DataFrame:
             number=pl.int_range(pl.len(), dtype=pl.Int64).over("customer_id"),
             row=pl.int_range(pl.len(), dtype=pl.Int64),
         )
-        .with_columns(ends=pl.col("at") - DELAY)
+        .with_columns(
+            ends=pl.col("at") - DELAY,
+            instant=pl.col("at").rle_id().cast(pl.Int64).over("terminal_id"),
+        )
     )
     joined = (
         prepared.join(_usual(prepared), on=["customer_id", "number"], how="left")
@@ -61,16 +64,22 @@ def _usual(payments: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def _instants(payments: pl.LazyFrame) -> pl.LazyFrame:
-    """Of each instant of a terminal: its share of frauds, the last with any, its run's start."""
+    """Of each instant of a terminal: its share of frauds, the last fraud, its run of frauds."""
     has_fraud = pl.col("share") > 0
     begins_run = has_fraud & ~has_fraud.shift(fill_value=False).over("terminal_id")
     return (
         payments.group_by("terminal_id", last="at")
-        .agg(share=pl.col("is_fraud").mean())
+        .agg(
+            last_instant=pl.col("instant").first(),
+            share=pl.col("is_fraud").mean(),
+            fraud_amount=pl.col("amount").filter(pl.col("is_fraud") > 0).min(),
+        )
         .sort("last")
         .with_columns(
             last_fraud=pl.when(has_fraud).then("last").forward_fill().over("terminal_id"),
+            fraud_amount=pl.col("fraud_amount").forward_fill().over("terminal_id"),
             run_start=pl.when(begins_run).then("last").forward_fill().over("terminal_id"),
+            run_instant=pl.when(begins_run).then("last_instant").forward_fill().over("terminal_id"),
         )
     )
 
@@ -145,6 +154,8 @@ def _of_terminal() -> list[pl.Expr]:
     last, last_fraud, share = pl.col("last"), pl.col("last_fraud"), pl.col("share")
     first = _over_terminal(pl.col("at").to_physical().rolling_min_by, LABEL_DAYS + 7)
     run_start = pl.max_horizontal("run_start", first.cast(pl.Datetime("us", "UTC")))
+    first_instant = _over_terminal(pl.col("instant").rolling_min_by, LABEL_DAYS + 7)
+    run_length = pl.col("last_instant") - pl.max_horizontal("run_instant", first_instant) + 1
     return [
         *expressions,
         pl.when(last > starts).then(share).otherwise(0.0).alias("terminal_last_label"),
@@ -154,6 +165,14 @@ def _of_terminal() -> list[pl.Expr]:
         .then(_seconds(pl.col("at") - run_start))
         .otherwise(0.0)
         .alias("terminal_fraud_run_age"),
+        pl.when((last > starts) & (share > 0))
+        .then(run_length.cast(pl.Float64))
+        .otherwise(0.0)
+        .alias("terminal_fraud_run_length"),
+        pl.when(last_fraud > starts)
+        .then("fraud_amount")
+        .otherwise(0.0)
+        .alias("terminal_last_fraud_amount"),
     ]
 
 

@@ -34,6 +34,8 @@ _FRAUD_RATE = NUMBER_OF[Aggregate.FRAUD_RATE]
 _LAST_LABEL = NUMBER_OF[Aggregate.LAST_LABEL]
 _FRAUD_AGE = NUMBER_OF[Aggregate.FRAUD_AGE]
 _FRAUD_RUN_AGE = NUMBER_OF[Aggregate.FRAUD_RUN_AGE]
+_FRAUD_RUN_LENGTH = NUMBER_OF[Aggregate.FRAUD_RUN_LENGTH]
+_LAST_FRAUD_AMOUNT = NUMBER_OF[Aggregate.LAST_FRAUD_AMOUNT]
 
 
 class Window(NamedTuple):
@@ -94,6 +96,10 @@ def aggregate_of(
         return _fraud_age(rings, key, kept, newest, window)
     if aggregate == _FRAUD_RUN_AGE:
         return _fraud_run_age(rings, key, kept, newest, window)
+    if aggregate == _FRAUD_RUN_LENGTH:
+        return float(_fraud_run_length(rings, key, kept, window))
+    if aggregate == _LAST_FRAUD_AMOUNT:
+        return _last_fraud_amount(rings, key, kept, newest, window)
     return math.nan  # what is not computed here
 
 
@@ -192,6 +198,16 @@ def _fraud_age(rings: Rings, key: int, kept: Kept, newest: Newest, window: Windo
 
 @compiled
 def _fraud_run_age(rings: Rings, key: int, kept: Kept, newest: Newest, window: Window) -> float:
+    length = _fraud_run_length(rings, key, kept, window)
+    if length == 0:
+        return 0.0
+    started = rings.pool[at(rings, key, ENTRIES, window.last - length + 1)]
+    return float((newest.now - started) * window.unit / 1e6)
+
+
+@compiled
+def _fraud_run_length(rings: Rings, key: int, kept: Kept, window: Window) -> int:
+    """Instants of the current run."""
     last = rings.pool[at(rings, key, ENTRIES, window.last)]
     fraud = _rings.after(rings, key, kept.frauds, last) - 1
     # As long as the run goes on, the frauds' instants are the entries', one by one; once it is
@@ -205,7 +221,18 @@ def _fraud_run_age(rings: Rings, key: int, kept: Kept, newest: Newest, window: W
             within = steps
         else:
             beyond = steps
-    if within == 0:
+    return within
+
+
+@compiled
+def _last_fraud_amount(rings: Rings, key: int, kept: Kept, newest: Newest, window: Window) -> float:
+    amounts = kept.fraud_amounts
+    last = _rings.after(rings, key, amounts, newest.now - window.delay) - 1
+    if last < first(rings, key, amounts):
         return 0.0
-    started = rings.pool[at(rings, key, ENTRIES, window.last - within + 1)]
-    return float((newest.now - started) * window.unit / 1e6)
+    instant = rings.pool[at(rings, key, amounts, last)]
+    if instant <= newest.now - window.longest:
+        return 0.0
+    # Those of an instant are in order, the smallest first.
+    smallest = _rings.after(rings, key, amounts, instant - 1)
+    return float(rings.reals[at(rings, key, amounts, smallest) + 1])

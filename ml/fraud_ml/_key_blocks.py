@@ -9,10 +9,10 @@ import numpy as np
 
 from fraud_ml import _key_history
 from fraud_ml._columns import microseconds
-from fraud_ml._key_history import LABEL_AGGREGATES, KeyHistory
+from fraud_ml._key_history import KeyHistory
 from fraud_ml._labels import KnownFrauds
 from fraud_ml._windows import Floats, History, Ints, KeyOrder
-from fraud_ml.feature_spec import WindowFeature
+from fraud_ml.feature_spec import OF_LABELS, WindowFeature
 
 
 class Rows(_key_history.Rows, Protocol):
@@ -45,7 +45,7 @@ class KeyBlocks:
         self._reach = _reach(rows, features)
         self._blocks = self._order.blocks(self._reach)
         self._frauds = [KnownFrauds.none()] * len(self._blocks)
-        if any(feature.aggregate in LABEL_AGGREGATES for feature in features):
+        if any(feature.aggregate in OF_LABELS for feature in features):
             self._frauds = rows.frauds.in_blocks(self._order.row, self._blocks)
         for feature in features:
             if feature.of is not None:

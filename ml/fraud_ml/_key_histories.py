@@ -95,14 +95,22 @@ class KeyHistories:
             self._count_distinct(keys, counted, columns, rows)
         return counted
 
-    def will_learn(self, name: Any, since: int, instant: int, more: int) -> None:
-        """From the instant ``since`` on, ``instant`` has ``more`` frauds (or fewer)."""
+    def will_learn(self, name: Any, since: int, instant: int, more: int, amount: float) -> None:
+        """From the instant ``since`` on, ``instant`` has a fraud of ``amount`` more (or one less).
+
+        Args:
+            name: the value of the key.
+            since: when it is known.
+            instant: at which the transaction counts.
+            more: 1 or -1.
+            amount: the transaction's.
+        """
         key = self.number_of.get(name)
         if key is None:
             return
         if not _rings.has_room(self._histories.rings, key):
             self._make_room_for(key)
-        _key_state.will_learn(self._histories, self.plan.kept, key, since, instant, more)
+        _key_state.will_learn(self._histories, self.plan.kept, key, since, instant, more, amount)
 
     def forget_before(self, instant: int) -> set[Any]:
         """Forget the values last seen before ``instant``; which they were."""

@@ -23,17 +23,7 @@ from fraud_ml._windows import (
     n_up_to,
     square_limbs_of,
 )
-from fraud_ml.feature_spec import Aggregate, FeatureSpec, WindowFeature
-
-LABEL_AGGREGATES = frozenset(
-    {
-        Aggregate.FRAUD_COUNT,
-        Aggregate.FRAUD_RATE,
-        Aggregate.LAST_LABEL,
-        Aggregate.FRAUD_AGE,
-        Aggregate.FRAUD_RUN_AGE,
-    }
-)
+from fraud_ml.feature_spec import OF_LABELS, Aggregate, FeatureSpec, WindowFeature
 
 _CHUNK = 2**11  # rows whose pasts are sorted at a time: in a core's cache
 _Values = npt.NDArray[np.generic]
@@ -75,7 +65,7 @@ class KeyHistory:
             return self._of_all_the_past(feature)
         delay = microseconds(feature.delay) // self._resolution
         window = microseconds(feature.window) // self._resolution
-        if feature.aggregate in LABEL_AGGREGATES:
+        if feature.aggregate in OF_LABELS:
             return self._of_labels(feature.aggregate, delay, window)
         return self._of_amounts(feature, delay, window)
 
@@ -141,10 +131,14 @@ class KeyHistory:
                 last = labels.last_fraud()
                 longest = (delay + window) * self._resolution / 1e6
                 return np.where(last >= 0, self._seconds_since(last), longest)
-            case _:  # Aggregate.FRAUD_RUN_AGE
-                since = labels.run_start()
+            case Aggregate.FRAUD_RUN_AGE:
+                since = labels.run_start
                 ongoing = since < stop
                 return np.where(ongoing, self._seconds_since(np.where(ongoing, since, 0)), 0.0)
+            case Aggregate.FRAUD_RUN_LENGTH:
+                return labels.run_length()
+            case _:  # Aggregate.LAST_FRAUD_AMOUNT
+                return labels.last_fraud_amount(self._amount)
 
     def _first_after(self, delay: int) -> Ints:
         if delay not in self._bounds:

@@ -49,7 +49,9 @@ class Kept(NamedTuple):
     no feature needs it; likewise:"""
     frauds: int
     """the instants at which a transaction is known to have been a fraud, and how many; the next:
-    from which instant on which instant has how many frauds more,"""
+    from which instant on which instant has how many frauds more, and of what amount,"""
+    fraud_amounts: int
+    """at which instant which amounts were frauds, by both, and how many,"""
     latest: int
     """instant and amount of the last transactions,"""
     n_latest: int
@@ -103,8 +105,8 @@ def borrowed_kept(kept: Kept) -> Kept:
     """The same, as :func:`borrowed`."""
     return Kept(
         borrowed(kept.ages), kept.n_sums, kept.has_amounts, kept.has_squares, kept.has_unusual,
-        kept.usual_over, kept.unusual_ratio, kept.has_z, kept.arrival, kept.frauds, kept.latest,
-        kept.n_latest, borrowed(kept.peaks),
+        kept.usual_over, kept.unusual_ratio, kept.has_z, kept.arrival, kept.frauds,
+        kept.fraud_amounts, kept.latest, kept.n_latest, borrowed(kept.peaks),
     )  # fmt: skip
 
 
@@ -217,14 +219,15 @@ def _add_to(rings: Rings, kept: Kept, entry: int, amount: float, is_unusual: boo
 
 @compiled
 def will_learn(
-    histories: Histories, kept: Kept, key: int, since: int, instant: int, more: int
+    histories: Histories, kept: Kept, key: int, since: int, instant: int, more: int, amount: float
 ) -> None:
-    """From the instant ``since`` on, ``instant`` has ``more`` frauds (or fewer)."""
+    """From the instant ``since`` on, ``instant`` has a fraud of ``amount`` more (or one less)."""
     rings = histories.rings
     place = _rings.insert(
         rings, key, kept.frauds + 1, _rings.after(rings, key, kept.frauds + 1, since)
     )
     rings.pool[place], rings.pool[place + 1], rings.pool[place + 2] = since, instant, more
+    rings.reals[place + 3] = amount
 
 
 @compiled
@@ -233,10 +236,17 @@ def learn(rings: Rings, kept: Kept, key: int, now: int) -> None:
     known = _rings.after(rings, key, kept.frauds + 1, now)
     for record in range(first(rings, key, kept.frauds + 1), known):
         place = at(rings, key, kept.frauds + 1, record)
-        _count_frauds(rings, kept.frauds, key, rings.pool[place + 1], rings.pool[place + 2])
+        instant, more = rings.pool[place + 1], rings.pool[place + 2]
+        _count_frauds(rings, kept.frauds, key, instant, more)
+        if kept.fraud_amounts >= 0:
+            amount = rings.reals[place + 3]
+            _count_amount(rings, kept.fraud_amounts, key, instant, more, amount)
     _rings.drop_before(rings, key, kept.frauds + 1, known)
     gone = _rings.after(rings, key, kept.frauds, now - kept.ages[-1])
     _rings.drop_before(rings, key, kept.frauds, gone)
+    if kept.fraud_amounts >= 0:
+        gone = _rings.after(rings, key, kept.fraud_amounts, now - kept.ages[-1])
+        _rings.drop_before(rings, key, kept.fraud_amounts, gone)
 
 
 @compiled
@@ -249,3 +259,26 @@ def _count_frauds(rings: Rings, frauds: int, key: int, instant: int, more: int) 
     rings.pool[place + 1] += more
     if rings.pool[place + 1] == 0:
         _rings.remove(rings, key, frauds, record)
+
+
+@compiled
+def _count_amount(
+    rings: Rings, amounts: int, key: int, instant: int, more: int, amount: float
+) -> None:
+    """Count a fraud of ``amount`` at ``instant`` more, or one less, perhaps before it is there."""
+    record = _rings.after(rings, key, amounts, instant - 1)
+    place = at(rings, key, amounts, record)
+    while (
+        record < end(rings, key, amounts)
+        and rings.pool[place] == instant
+        and rings.reals[place + 1] < amount
+    ):
+        record += 1
+        place = at(rings, key, amounts, record)
+    is_there = record < end(rings, key, amounts)
+    if not is_there or rings.pool[place] != instant or rings.reals[place + 1] != amount:
+        place = _rings.insert(rings, key, amounts, record)
+        rings.pool[place], rings.reals[place + 1], rings.pool[place + 2] = instant, amount, 0
+    rings.pool[place + 2] += more
+    if rings.pool[place + 2] == 0:
+        _rings.remove(rings, key, amounts, record)

@@ -12,7 +12,7 @@ _BLOCK = 256
 _NOWHERE = -(2**62)  # no history has anything at this instant
 
 Place = tuple[Any, ...]
-"""Where a transaction counted: key and instant, for one kind of key after the other."""
+"""Where a transaction counted: key and instant, for one kind of key after the other; its amount."""
 
 
 class LabelIndex:

@@ -117,6 +117,30 @@ class LabelWindow:
         position, enter, leave = self._spans
         return highest_covering(enter, leave, position, len(self.start))
 
+    def run_length(self) -> Ints:
+        """Instants of the current run, 0 where there is none: ``(N,)``."""
+        since, last = self.run_start, np.maximum(self.stop - 1, 0)
+        instant = np.cumsum(self.history.instant_start == np.arange(len(last))) - 1
+        ongoing = since < self.stop
+        return np.where(ongoing, instant[last] - instant[np.where(ongoing, since, 0)] + 1, 0)
+
+    def last_fraud_amount(self, amount: Floats) -> Floats:
+        """The amount of the last known fraud in the window, 0 where there is none: ``(N,)``.
+
+        Of several at its instant it is the smallest.
+
+        Args:
+            amount: of each position, shape ``(N,)``.
+        """
+        position, enter, leave = self._spans
+        order = np.lexsort((-amount[position], self.history.instant_start[position]))
+        position = position[order]
+        last = highest_covering(enter[order], leave[order], np.arange(len(order)), len(self.start))
+        found = np.zeros(len(last))
+        found[last >= 0] = amount[position[last[last >= 0]]]
+        return found
+
+    @once
     def run_start(self) -> Ints:
         """Where the current run of frauds starts, at most ``stop``, where there is none: ``(N,)``.
 

@@ -14,11 +14,12 @@ from fraud_ml._key_histories import KeyHistories
 from fraud_ml._label_index import LabelIndex
 from fraud_ml.errors import DataError
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 _MAGIC = b"fraud-ml feature state\n"
 _DIGEST = hashlib.sha256().digest_size
 _LENGTH = 8
 _NUMBER = np.dtype("<i8")
+_REAL = np.dtype("<f8")
 
 Ints = npt.NDArray[np.int64]
 
@@ -98,6 +99,8 @@ def header_of_labels(index: LabelIndex) -> dict[str, Any]:
 def arrays_of_labels(index: LabelIndex, number_of: list[dict[Any, int]]) -> Iterator[Ints]:
     """Where the transactions of ``index`` counted: key and instant, for one kind after the other.
 
+    Then their amounts, each the bits of a real number.
+
     Args:
         index: of labels.
         number_of: the keys' numbers, of each kind.
@@ -106,6 +109,9 @@ def arrays_of_labels(index: LabelIndex, number_of: list[dict[Any, int]]) -> Iter
         places = index.places.values()
         yield np.array([numbers.get(place[2 * kind], -1) for place in places], dtype=np.int64)
         yield np.array([place[2 * kind + 1] for place in places], dtype=np.int64)
+    if number_of:
+        amounts = [place[-1] for place in index.places.values()]
+        yield np.array(amounts, dtype=_REAL).view(_NUMBER)
 
 
 def load_labels(
@@ -123,6 +129,8 @@ def load_labels(
     for keys in names:
         or_none = [*keys, None]  # the last, -1, is a key that is forgotten
         columns += [[or_none[number] for number in next(arrays)], next(arrays).tolist()]
+    if names:
+        columns.append(next(arrays).view(np.float64).tolist())
     ids = header["ids"]
     index.places = dict(zip(ids, zip(*columns, strict=True), strict=True))
     index.said = {transaction: tuple(said) for transaction, *said in header["said"]}

@@ -11,17 +11,10 @@ import numpy.typing as npt
 from fraud_ml._aggregates import NUMBER_OF
 from fraud_ml._columns import microseconds
 from fraud_ml._key_state import Kept
-from fraud_ml.feature_spec import Aggregate, FeatureSpec, WindowFeature
+from fraud_ml.feature_spec import OF_LABELS, Aggregate, FeatureSpec, WindowFeature
 
 Ints = npt.NDArray[np.int64]
 
-_OF_LABELS = {
-    Aggregate.FRAUD_COUNT,
-    Aggregate.FRAUD_RATE,
-    Aggregate.LAST_LABEL,
-    Aggregate.FRAUD_AGE,
-    Aggregate.FRAUD_RUN_AGE,
-}
 _OF_AMOUNTS = {
     Aggregate.SUM_AMOUNT,
     Aggregate.MEAN_AMOUNT,
@@ -157,7 +150,7 @@ def _kept(
         return len(width) - len(widths)
 
     arrival = queues(1, 1, where=bool(aggregates & _OF_USUAL))
-    frauds = queues(2, 3, where=bool(aggregates & _OF_LABELS))
+    frauds = queues(2, 4, where=bool(aggregates & OF_LABELS))
     kept = Kept(
         ages=np.array(ages, dtype=np.int64),
         n_sums=n_sums,
@@ -169,6 +162,7 @@ def _kept(
         has_z=Aggregate.AMOUNT_ROBUST_Z in aggregates,
         arrival=arrival,
         frauds=frauds,
+        fraud_amounts=queues(3, where=Aggregate.LAST_FRAUD_AMOUNT in aggregates),
         latest=queues(2, where=n_latest > 0),
         n_latest=n_latest + 1,
         peaks=np.array(

@@ -159,4 +159,10 @@ _WINDOW_WORDS: dict[Aggregate, Callable[[WindowFeature, float, str], str]] = {
         if v
         else f"{_whose(f)} last known payments are no frauds"
     ),
+    Aggregate.FRAUD_RUN_LENGTH: lambda f, v, _: (
+        f"{_counted(v, 'known fraud')} of {_this(f)} in a row"
+    ),
+    Aggregate.LAST_FRAUD_AMOUNT: lambda f, v, _: (
+        f"{_whose(f)} last known fraud was of {v:,.2f}" if v else f"no known fraud of {_this(f)}"
+    ),
 }

@@ -53,6 +53,8 @@ SIMULATOR_DESIGNED = frozenset(
         "terminal_label_gap",
         "terminal_count_14d",
         "terminal_fraud_rate_14d",
+        "terminal_fraud_run_length",
+        "terminal_last_fraud_amount",
         *(feature.name for feature in TRAFFIC_FEATURES),
     }
 )
@@ -68,7 +70,7 @@ def default_spec(
     simulator_designed: bool = True,
     traffic: bool = False,
 ) -> FeatureSpec:
-    """The handbook's features, at a resolution that bounds memory, and fifteen stronger ones.
+    """The handbook's features, at a resolution that bounds memory, and seventeen stronger ones.
 
     A window that looks at labels ends at the first multiple of ``resolution`` by which those of
     its last transactions are known, although transactions round down and labels up.
@@ -103,6 +105,8 @@ def default_spec(
         ("label_gap", Aggregate.TIME_SINCE_LAST, 30),
         ("count_14d", Aggregate.COUNT, 14),
         ("fraud_rate_14d", Aggregate.FRAUD_RATE, 14),
+        ("fraud_run_length", Aggregate.FRAUD_RUN_LENGTH, 30),
+        ("last_fraud_amount", Aggregate.LAST_FRAUD_AMOUNT, 30),
     ]
     more = tuple(
         WindowFeature(

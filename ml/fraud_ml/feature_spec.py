@@ -67,7 +67,22 @@ class Aggregate(StrEnum):
     LAST_LABEL = "last_label"
     FRAUD_AGE = "fraud_age"
     FRAUD_RUN_AGE = "fraud_run_age"
+    FRAUD_RUN_LENGTH = "fraud_run_length"
+    LAST_FRAUD_AMOUNT = "last_fraud_amount"
 
+
+OF_LABELS = frozenset(
+    {
+        Aggregate.FRAUD_COUNT,
+        Aggregate.FRAUD_RATE,
+        Aggregate.LAST_LABEL,
+        Aggregate.FRAUD_AGE,
+        Aggregate.FRAUD_RUN_AGE,
+        Aggregate.FRAUD_RUN_LENGTH,
+        Aggregate.LAST_FRAUD_AMOUNT,
+    }
+)
+"""Aggregates of what is known to be fraud."""
 
 OF_NTH_LAST = frozenset({Aggregate.NTH_LAST_AMOUNT, Aggregate.NTH_LAST_AGE})
 """Aggregates of one transaction, the key's ``nth`` before this one."""
@@ -84,8 +99,7 @@ MAX_NTH = 64
 
 _WITHOUT_DELAY = WITHOUT_WINDOW | {Aggregate.DISTINCT}
 # A payment's own label is never known, so a window that ends with it has no last label.
-_WITH_DELAY = frozenset({Aggregate.LAST_LABEL, Aggregate.FRAUD_AGE, Aggregate.FRAUD_RUN_AGE})
-
+_WITH_DELAY = OF_LABELS - {Aggregate.FRAUD_COUNT, Aggregate.FRAUD_RATE}
 
 _OF_AMOUNTS = frozenset(
     {
@@ -99,6 +113,7 @@ _OF_AMOUNTS = frozenset(
         Aggregate.MAX_AMOUNT_TO_MEDIAN,
         Aggregate.UNUSUAL_COUNT,
         Aggregate.NTH_LAST_AMOUNT,
+        Aggregate.LAST_FRAUD_AMOUNT,
     }
 )
 _Kind = TypeVar("_Kind", bound=StrEnum)

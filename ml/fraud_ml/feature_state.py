@@ -109,6 +109,7 @@ class FeatureState:
             if kind.plan.looks_at_labels:
                 places += [names, counted.tolist()]
         if places:
+            places.append(amount.tolist())
             self._index.remember(ids, time.tolist(), zip(*places, strict=True))
         return rows
 
@@ -183,12 +184,13 @@ class FeatureState:
                 continue
             applied += 1
             place = self._index.places[transaction]
+            amount = place[-1]
             for number, kind in enumerate(self._labelled):
                 name, instant = place[2 * number : 2 * number + 2]
                 for since, more in changes:
                     known = -(-since // self._resolution)
                     if known < instant + kind.plan.kept.horizon:
-                        kind.will_learn(name, known, instant, more)
+                        kind.will_learn(name, known, instant, more, amount)
         return applied
 
     def forget_before(self, time: dt.datetime) -> int:

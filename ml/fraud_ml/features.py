@@ -76,6 +76,9 @@ def compute_features(
     ``fraud_age``             since the window's last known fraud; delay + window without one
     ``fraud_run_age``         since the start of the current run: instants in a row, up to the
                               window's last, that have a known fraud each; 0 where it has none
+    ``fraud_run_length``      how many instants that run has
+    ``last_fraud_amount``     the amount of the window's last known fraud, of several at its instant
+                              the smallest; 0 without one
     ========================  ===================================================================
 
     Args:

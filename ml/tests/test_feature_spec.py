@@ -157,8 +157,8 @@ def test_what_was_designed_for_a_simulator_is_named_and_can_be_left_out():
 
 def test_hashes_do_not_drift_and_tell_specs_apart():
     assert HANDBOOK_SPEC.hash == "23c0c64c1aaa14851f39f25d813ce3dfa7c2c4f869035721bc9c85ec39078edd"
-    assert DEFAULT_SPEC.hash == "9bf26be3899515ffeba961998f1e03690cc2e0b06a029195b5abe9c810444435"
-    assert TRAFFIC.hash == "fefa85f17d9df0bf4f9b0a8b7730cd9a0472abfda16f8e78409c04e35e2f20d7"
+    assert DEFAULT_SPEC.hash == "34b15e1a6bb0f45d4a2028a9253f7b4d6d9fccc78c232c44ca3261d4e825ec06"
+    assert TRAFFIC.hash == "ed29596d47a1e0d902cff148698a8d9a8eb586e900693e8092226c7331aafea2"
     assert len({HANDBOOK_SPEC.hash, DEFAULT_SPEC.hash, UNUSUAL.hash}) == 3
     finer = dataclasses.replace(UNUSUAL, resolution=dt.timedelta(minutes=1))
     assert finer.hash != UNUSUAL.hash

@@ -237,6 +237,12 @@ class Plain:
             case Aggregate.FRAUD_RUN_AGE:
                 run = list(itertools.takewhile(lambda at: at in frauds.values(), instants))
                 return self.seconds(now - run[-1] if run else 0)
+            case Aggregate.FRAUD_RUN_LENGTH:
+                return len(list(itertools.takewhile(lambda at: at in frauds.values(), instants)))
+            case Aggregate.LAST_FRAUD_AMOUNT:
+                last = max(frauds.values(), default=None)
+                of_last = (self.rows[j]["amount"] for j, at in frauds.items() if at == last)
+                return min(of_last, default=0.0)
 
     def is_known_fraud(self, j, now):
         known = [
@@ -444,11 +450,11 @@ def test_a_column_that_is_not_there_is_named_with_its_feature():
         compute_features(transactions, labels, spec)
 
 
-def test_the_default_spec_holds_the_handbooks_features_and_fifteen_more():
+def test_the_default_spec_holds_the_handbooks_features_and_seventeen_more():
     transactions, labels = stream([(hour, "ann", 0, 1.0, None) for hour in range(3)])
     features = compute_features(transactions, labels, DEFAULT_SPEC)
     handbook = compute_features(transactions, labels, HANDBOOK_SPEC)
-    assert features.num_columns == handbook.num_columns + 15
+    assert features.num_columns == handbook.num_columns + 17
     assert features.select(handbook.column_names).equals(handbook)
 
 

@@ -2,6 +2,7 @@
 
 import itertools
 import statistics
+from collections import Counter
 
 import numpy as np
 from hypothesis import given
@@ -18,6 +19,7 @@ AMOUNTS_PAID = st.lists(st.sampled_from([0.0, 0.1, 1.0, 7.5, 20.0]), min_size=1,
 ROOM = 2**16
 KEY = 1  # of two
 FRAUDS = 1
+FRAUD_AMOUNTS = 3
 
 
 def kept(*ages, has_labels=False):
@@ -32,6 +34,7 @@ def kept(*ages, has_labels=False):
         has_z=False,
         arrival=-1,
         frauds=FRAUDS if has_labels else -1,
+        fraud_amounts=FRAUD_AMOUNTS if has_labels else -1,
         latest=-1,
         n_latest=1,
         peaks=np.zeros((0, 3), dtype=np.int64),
@@ -43,7 +46,7 @@ def queues(*widths):
 
 
 def empty(kept):
-    widths = (5, 2, 3) if kept.frauds == FRAUDS else (5,)
+    widths = (5, 2, 4, 3) if kept.frauds == FRAUDS else (5,)
     return Histories(
         queues(*widths), np.zeros(2, np.int64), np.zeros((2, len(kept.ages)), np.int64)
     )
@@ -88,30 +91,46 @@ def test_entries_that_have_left_are_dropped_and_sums_start_anew():
     assert entry(histories, 5_000, AMOUNTS) < 1_024 * 10**13
 
 
-@given(
-    st.lists(st.tuples(st.integers(0, 20), st.integers(0, 9), st.sampled_from([1, -1])), max_size=9)
+CHANGES = st.tuples(
+    st.integers(0, 20),
+    st.integers(0, 9),
+    st.sampled_from([1, -1]),
+    st.sampled_from([0.0, 0.5, 7.0]),
 )
+
+
+@given(st.lists(CHANGES, max_size=12))
 def test_frauds_count_from_when_they_are_known(changes):
     what = kept(100, has_labels=True)
-    histories, known = empty(what), {}
-    for since, instant, more in changes:
-        _key_state.will_learn(histories, what, KEY, since, instant, more)
+    histories = empty(what)
+    for since, instant, more, amount in changes:
+        _key_state.will_learn(histories, what, KEY, since, instant, more, amount)
+    known, of_amount = Counter(), Counter()
     for now in range(22):
         _key_state.learn(histories.rings, what, KEY, now)
-        for since, instant, more in changes:
+        for since, instant, more, amount in changes:
             if since == now:
-                known[instant] = known.get(instant, 0) + more
+                known[instant] += more
+                of_amount[instant, amount] += more
         expected = [[at, n] for at, n in sorted(known.items()) if n]
         assert records(histories.rings, FRAUDS) == expected
+        listed = [[at, bits_of(amount), n] for (at, amount), n in sorted(of_amount.items()) if n]
+        assert records(histories.rings, FRAUD_AMOUNTS) == listed
+
+
+def bits_of(amount):
+    return int(np.float64(amount).view(np.int64))
 
 
 def test_frauds_that_have_left_all_windows_are_dropped():
     what = kept(5, has_labels=True)
     histories = empty(what)
     for instant in range(100):
-        _key_state.will_learn(histories, what, KEY, instant + 1, instant, 1)
+        _key_state.will_learn(histories, what, KEY, instant + 1, instant, 1, 2.5)
         _key_state.learn(histories.rings, what, KEY, instant + 1)
     assert records(histories.rings, FRAUDS) == [[at, 1] for at in (96, 97, 98, 99)]
+    listed = [[at, bits_of(2.5), 1] for at in (96, 97, 98, 99)]
+    assert records(histories.rings, FRAUD_AMOUNTS) == listed
 
 
 @given(STEPS, AMOUNTS_PAID, st.integers(0, 5), st.integers(1, 9))
