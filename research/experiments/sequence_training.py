@@ -134,8 +134,8 @@ def _payments(sequence: Floats) -> Floats:
     payments = np.zeros((*latest_first.shape[:2], _PER_PAYMENT), dtype=np.float32)
     there = ~np.isnan(latest_first[:, ::-1, 0])
     logs = np.log1p(latest_first[:, ::-1])  # amounts and seconds are positive, and far apart
-    scale = (math.log1p(100.0), math.log1p(86_400.0))
-    payments[..., :2][there] = (logs / np.float32(scale))[there]
+    scale = np.array([math.log1p(100.0), math.log1p(86_400.0)], dtype=np.float32)
+    payments[..., :2][there] = (logs / scale)[there]
     payments[..., 2] = there
     return payments
 

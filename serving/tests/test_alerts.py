@@ -11,7 +11,8 @@ import pytest
 import yaml
 
 from fraud_detect.scorer import STAGES
-from fraud_detect.service_metrics import METRICS, TOTAL
+from fraud_detect.service_metrics import METRICS, TOTAL, declaration
+from fraud_detect.torchserve_config import metrics
 
 SERVING = Path(__file__).parents[1]
 ALERTS = [
@@ -132,6 +133,13 @@ def test_a_query_that_could_find_nothing_is_found(query: str, problem: str) -> N
 
 def test_there_are_queries_in_the_documents() -> None:
     assert len(DOCUMENTED) == 5
+
+
+def test_torchserve_is_told_of_every_metric_that_is_asked_for() -> None:
+    told = declaration() + metrics()
+    asked = {name for query in QUERIES for name in LABELS if name in query}
+    assert {"Requests5XX", "fraud_degraded_total"} <= asked
+    assert all(name in told for name in asked)
 
 
 @pytest.mark.parametrize("rule", ALERTS, ids=lambda rule: rule["alert"])

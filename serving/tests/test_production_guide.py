@@ -10,8 +10,6 @@ import pytest
 import yaml
 
 from fraud_detect.deploy_options import parse_deploy_options
-from fraud_detect.service_metrics import declaration
-from fraud_detect.torchserve_config import metrics
 
 SERVING = Path(__file__).parents[1]
 PRODUCTION = SERVING / "production"
@@ -92,15 +90,6 @@ def test_manifest_and_unit_are_those_of_the_example() -> None:
 def _unit(unit: str, name: str) -> str:
     (value,) = re.findall(rf"^{name}=(.*)$", unit, re.MULTILINE)
     return str(value)
-
-
-def test_metrics_that_it_watches_are_told() -> None:
-    declared = declaration() + metrics()
-    (block,) = re.findall(r"```promql\n(.*?)```", GUIDE, re.DOTALL)
-    watched = re.findall(r"(fraud_\w+|Requests\w+)[\[{]", block)
-    assert len(watched) == 4
-    for name in watched:
-        assert name in declared
 
 
 def test_files_that_it_names_are_there_and_all_are_named() -> None:
