@@ -16,7 +16,7 @@ def lines_of(found: Sizing) -> str:
     """The sizing for people."""
     return (
         f"a worker that knows {found.n_payments:,} payments of {found.n_keys:,} customers and"
-        " terminals, 30 features\n"
+        f" terminals, {found.n_features} features\n"
         f"memory:    {found.bytes_a_payment:,.0f} bytes a payment,"
         f" {found.bytes_a_key:,.0f} bytes a customer or terminal seen once or twice\n"
         f"snapshot:  {found.snapshot_bytes_a_payment:,.0f} bytes a payment\n"

@@ -38,6 +38,8 @@ class Sizing:
     """That it knows."""
     n_keys: int
     """Customers and terminals that they are of."""
+    n_features: int
+    """Of each payment."""
     bytes_a_payment: float
     """In memory, of customers who pay twice a day; as long as windows and label delay look back."""
     bytes_a_key: float
@@ -79,6 +81,7 @@ def measured(url: str, *, n_customers: int, n_days: int) -> Sizing:
     return Sizing(
         n_payments=n_known,
         n_keys=sum(replica.state.n_keys.values()),
+        n_features=len(DEFAULT_SPEC.names),
         bytes_a_payment=taken / n_known,
         bytes_a_key=taken_seldom / sum(seldom.state.n_keys.values()),
         snapshot_bytes_a_payment=snapshot / n_known,
