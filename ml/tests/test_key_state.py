@@ -91,6 +91,7 @@ def test_entries_that_have_left_are_dropped_and_sums_start_anew():
     assert entry(histories, 5_000, AMOUNTS) < 1_024 * 10**13
 
 
+# From when on, of which instant, a fraud more or less, and of what amount.
 CHANGES = st.tuples(
     st.integers(0, 20),
     st.integers(0, 9),

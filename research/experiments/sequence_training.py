@@ -68,7 +68,13 @@ def train_sequence(rows: Rows, config: SequenceConfig, seed: int) -> Callable[[F
 
     Raises:
         DataError: there is no fraud among a quarter of the customers, or none among the others.
+        ValueError: there is no feature before the sequence, or no sequence at all.
     """
+    if rows.features.shape[1] <= 2 * LAST_PAYMENTS:
+        raise ValueError(
+            f"the last {2 * LAST_PAYMENTS} columns are the sequence's, after the features; got"
+            f" {rows.features.shape[1]} in all"
+        )
     part = parts_of_customers(rows.customer, _N_NETS, seed)
     for number in range(_N_NETS):
         check_parts("the sequence model", rows.is_fraud, part == number)

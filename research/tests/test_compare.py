@@ -131,6 +131,11 @@ def test_the_sequence_model_learns_what_only_the_order_of_payments_tells() -> No
     assert roc_auc(test.is_fraud, score(flat)) < 0.6
 
 
+def test_without_a_sequence_there_is_no_sequence_model() -> None:
+    with pytest.raises(ValueError, match="the last 32 columns are the sequence's.* got 3 in all"):
+        train_sequence(FOLD.train, SequenceConfig(), seed=0)
+
+
 def test_the_same_seed_gives_the_same_sequence_model() -> None:
     rows = with_sequence(FOLD.train, LAST_PAYMENTS)
     config = SequenceConfig(max_epochs=1, min_batches=4, width=16)

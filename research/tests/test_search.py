@@ -199,9 +199,8 @@ def test_processes_that_ask_at_once_try_nothing_twice(tmp_path: Path) -> None:
     for quality in waiting:
         study.enqueue_trial({"quality": quality})
     resume(AT_ONCE, FOLDS[:1], database, Budget(trials=40, seconds=None, workers=4), ignore)
-    assert sorted(trial.params["quality"] for trial in study.get_trials()) == sorted(
-        [1.0, *waiting]
-    )
+    qualities = [trial.params["quality"] for trial in study.get_trials()]
+    assert sorted(qualities) == sorted([1.0, *waiting])
 
 
 def test_processes_try_side_by_side_and_share_what_they_find(tmp_path: Path) -> None:
