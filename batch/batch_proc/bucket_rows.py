@@ -22,6 +22,7 @@ from batch_proc.key_stages import KeyStage
 from fraud_ml.feature_spec import FeatureSpec
 from fraud_ml.features import compute_features
 from fraud_ml.transactions import (
+    MAX_NUMBER,
     TRANSACTION_COLUMNS,
     label_schema,
     normalise_labels,
@@ -156,8 +157,14 @@ class Layout:
             return rows
         transactions = self.transactions(rows)
         labels = self._labels(rows, transactions, needed=stage.reads_labels)
-        features = compute_features(transactions, labels, stage.spec(self.spec))
-        for name in features.column_names:
+        given = {}
+        for name in sorted(stage.given):
+            given[name] = _unused(self.feature[name], transactions.column_names)
+            # What is too large for a model is above any bound, and no column may have it.
+            values = rows.column(self.feature[name]).to_numpy().clip(-MAX_NUMBER, MAX_NUMBER)
+            transactions = transactions.append_column(given[name], pa.array(values))
+        features = compute_features(transactions, labels, stage.spec(self.spec, given))
+        for name in (feature.name for feature in stage.features):
             rows = rows.append_column(self.feature[name], features.column(name).cast(pa.float32()))
         return rows
 
@@ -210,6 +217,13 @@ def within(rows: pa.Table, column: str, span: Span) -> pa.Table:
         for end, default in zip(span, (0, len(times)), strict=True)
     )
     return rows.slice(start, max(stop - start, 0))
+
+
+def _unused(name: str, taken: Collection[str]) -> str:
+    """``name``, or one like it that is not taken."""
+    while name in taken:
+        name += "_"
+    return name
 
 
 def _by_row(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from fraud_ml.feature_spec import (
@@ -11,6 +11,8 @@ from fraud_ml.feature_spec import (
     OF_NTH_LAST,
     WITHOUT_WINDOW,
     Aggregate,
+    ColumnFeature,
+    ColumnKind,
     Feature,
     FeatureSpec,
     WindowFeature,
@@ -51,10 +53,26 @@ class KeyStage:
         """The transactions' columns that it needs, beside those that each transaction has."""
         return frozenset(self.key).union(*(feature.reads for feature in self.features))
 
-    def spec(self, whole: FeatureSpec) -> FeatureSpec:
-        """The part of ``whole`` that is computed here."""
+    @property
+    def given(self) -> frozenset[str]:
+        """Names of features of earlier stages that decide which known frauds count here."""
+        windows = [f for f in self.features if isinstance(f, WindowFeature)]
+        names = {feature.unless.feature for feature in windows if feature.unless is not None}
+        return frozenset(names.difference(feature.name for feature in self.features))
+
+    def spec(self, whole: FeatureSpec, given: Mapping[str, str]) -> FeatureSpec:
+        """The part of ``whole`` that is computed here.
+
+        Args:
+            whole: the spec of all features.
+            given: of features of earlier stages, the columns that the transactions have them in.
+        """
+        before = tuple(
+            ColumnFeature(name=name, column=given[name], kind=ColumnKind.NUMERIC)
+            for name in sorted(self.given)
+        )
         return FeatureSpec(
-            features=self.features,
+            features=self.features + before,
             resolution=whole.resolution,
             usual_over=whole.usual_over,
             unusual_ratio=whole.unusual_ratio,
@@ -73,11 +91,18 @@ class Past:
 
 def past_of(features: Iterable[Feature], spec: FeatureSpec) -> Past:
     """What rows of a key's past ``features`` depend on, beside the key's first row."""
-    windows = [feature for feature in features if isinstance(feature, WindowFeature)]
-    spans = [f.delay + f.window for f in windows if f.window is not None]
-    rows = [f.nth or 0 for f in windows if f.aggregate in OF_NTH_LAST]
-    rows += [spec.usual_over for f in windows if f.aggregate in _OF_USUAL]
-    return Past(max(spans, default=dt.timedelta(0)), max(rows, default=0))
+    windows = {feature.name: feature for feature in features if isinstance(feature, WindowFeature)}
+    none = dt.timedelta(0)
+    spans = {name: f.delay + f.window if f.window else none for name, f in windows.items()}
+    # What decides about a fraud in a window reaches back from that fraud's row.
+    before = [
+        spans.get(feature.unless.feature, none) if feature.unless else none
+        for feature in windows.values()
+    ]
+    rows = [f.nth or 0 for f in windows.values() if f.aggregate in OF_NTH_LAST]
+    rows += [spec.usual_over for f in windows.values() if f.aggregate in _OF_USUAL]
+    lookbacks = (span + more for span, more in zip(spans.values(), before, strict=True))
+    return Past(max(lookbacks, default=none), max(rows, default=0))
 
 
 def reach_of(spec: FeatureSpec) -> dt.timedelta | None:
@@ -99,8 +124,9 @@ def plan_stages(
     """The stages that compute all features of ``spec``, one after the other.
 
     All rows of a pair of columns have the same value of either, so that a pair's features are
-    computed with a column's. Labels are needed first, so that later stages carry them no further,
-    and the fewest features come first, since all later stages carry them.
+    computed with a column's. What decides which known frauds count comes before the features that
+    count them. As far as that goes, labels are needed first, so that later stages carry them no
+    further, and the fewest features come first, since all later stages carry them.
 
     Args:
         spec: of the features.
@@ -110,18 +136,47 @@ def plan_stages(
         spread_first: whether the first stage is one of rows that are spread by their ids, as labels
             of another table are.
     """
-    by_key: dict[Key, list[Feature]] = {}
+    by_key: dict[Key, list[WindowFeature]] = {}
     alone = {f.columns for f in spec.features if isinstance(f, WindowFeature)}
     for feature in spec.features:
         if isinstance(feature, WindowFeature):
             by_key.setdefault(_key_for(feature, alone, hot), []).append(feature)
     of_rows = tuple(f for f in spec.features if not isinstance(f, WindowFeature))
-    stages = [KeyStage(key, tuple(features)) for key, features in by_key.items()]
-    stages.sort(key=lambda stage: (not stage.reads_labels, len(stage.features)))
+    stages = _in_turn(by_key, {feature.name for feature in of_rows})
     if not stages or spread_first:
         return (KeyStage((), of_rows), *stages)
     first, *others = stages
     return (KeyStage(first.key, of_rows + first.features), *others)
+
+
+def _in_turn(by_key: Mapping[Key, Sequence[WindowFeature]], known: set[str]) -> list[KeyStage]:
+    """Stages of which each has what it needs from those before, or from features that are known.
+
+    A key has a single stage, unless features of it and of another key decide for each other.
+    """
+    left, stages = dict(by_key), []
+    while left:
+        ready = {key: _ready(features, known) for key, features in left.items()}
+        parts = [KeyStage(key, features) for key, features in ready.items() if features]
+        stage = min(
+            parts,
+            key=lambda it: (
+                len(it.features) < len(left[it.key]),
+                not it.reads_labels,
+                len(it.features),
+            ),
+        )
+        stages.append(stage)
+        known = known | {feature.name for feature in stage.features}
+        later = [feature for feature in left.pop(stage.key) if feature not in stage.features]
+        left |= {stage.key: later} if later else {}
+    return stages
+
+
+def _ready(features: Sequence[WindowFeature], known: set[str]) -> tuple[WindowFeature, ...]:
+    """Those of a key that need nothing of another key's, but for what is known."""
+    known = known | {feature.name for feature in features if feature.unless is None}
+    return tuple(f for f in features if f.unless is None or f.unless.feature in known)
 
 
 def _key_for(feature: WindowFeature, alone: Collection[Key], hot: Collection[Key]) -> Key:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from batch_proc.key_stages import KeyStage, past_of, plan_stages
-from fraud_ml.default_specs import DEFAULT_SPEC, default_spec
+from batch_proc.key_stages import KeyStage, past_of, plan_stages, reach_of
+from fraud_ml.default_specs import DEFAULT_SPEC, HANDBOOK_SPEC, default_spec
 from fraud_ml.feature_spec import (
     Aggregate,
     ColumnFeature,
@@ -14,6 +14,7 @@ from fraud_ml.feature_spec import (
     FeatureSpec,
     RowFeature,
     RowValue,
+    Unless,
     WindowFeature,
     last_transactions,
 )
@@ -36,8 +37,64 @@ def test_each_feature_is_computed_once(spec: FeatureSpec, hot: set[tuple[str, ..
     assert sorted(found, key=repr) == sorted(spec.features, key=repr)
 
 
+def label_feature(key: str, unless: str) -> WindowFeature:
+    return WindowFeature(
+        name=f"{key}_frauds",
+        key=key,
+        aggregate=Aggregate.FRAUD_COUNT,
+        window=dt.timedelta(days=1),
+        unless=Unless(feature=unless, above=1),
+    )
+
+
+def count(key: str) -> WindowFeature:
+    return WindowFeature(
+        name=f"{key}_count", key=key, aggregate=Aggregate.COUNT, window=dt.timedelta(days=2)
+    )
+
+
+def test_what_decides_which_frauds_count_comes_before_them() -> None:
+    spec = FeatureSpec(features=(label_feature("a", "b_count"), count("b"), count("a")))
+    first, second = plan_stages(spec)
+    assert (first.key, second.key) == (("b",), ("a",))
+    assert [sorted(stage.given) for stage in (first, second)] == [[], ["b_count"]]
+    (column,) = second.spec(spec, {"b_count": "f1"}).features[len(second.features) :]
+    assert column == ColumnFeature(name="b_count", column="f1", kind=ColumnKind.NUMERIC)
+
+
+def test_keys_whose_features_decide_for_each_other_have_a_stage_more() -> None:
+    spec = FeatureSpec(
+        features=(
+            *(label_feature("a", "b_count"), count("a")),
+            *(label_feature("b", "a_count"), count("b")),
+        )
+    )
+    stages = plan_stages(spec)
+    assert [[it.name for it in stage.features] for stage in stages] == [
+        ["a_count"],
+        ["b_frauds", "b_count"],
+        ["a_frauds"],
+    ]
+    assert [sorted(stage.given) for stage in stages] == [[], ["a_count"], ["b_count"]]
+
+
+def test_what_a_row_says_decides_at_any_stage() -> None:
+    spec = FeatureSpec(features=(label_feature("a", "amount"), AMOUNT, count("b")))
+    assert [sorted(stage.given) for stage in plan_stages(spec)] == [[], []]
+    of_rows, first, _ = plan_stages(spec, spread_first=True)
+    assert of_rows.features == (AMOUNT,)
+    assert first.given == {"amount"}
+
+
+def test_the_past_of_what_decides_is_before_that_of_the_frauds() -> None:
+    features = (label_feature("a", "a_count"), count("a"))
+    spec = FeatureSpec(features=features)
+    assert past_of(features, spec).lookback == reach_of(spec) == dt.timedelta(days=3)
+    assert past_of(features[:1], spec).lookback == dt.timedelta(days=1)
+
+
 def test_labels_are_read_first() -> None:
-    stages = plan_stages(DEFAULT_SPEC)
+    stages = plan_stages(HANDBOOK_SPEC)
     assert keys(stages) == [("terminal_id",), ("customer_id",)]
     assert [stage.reads_labels for stage in stages] == [True, False]
 
@@ -77,7 +134,7 @@ def test_a_spec_without_keys_has_one_stage() -> None:
 
 
 def test_rows_are_spread_first_where_labels_come_to_them() -> None:
-    first, second, _ = plan_stages(DEFAULT_SPEC, spread_first=True)
+    first, second, _ = plan_stages(HANDBOOK_SPEC, spread_first=True)
     assert (first.key, second.key) == ((), ("terminal_id",))
     assert [feature.name for feature in first.features] == ["amount", "is_weekend", "is_night"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -15,10 +16,12 @@ from batch_proc.bucketing import HotSlice, needed_by
 from batch_proc.key_stages import KeyStage, past_of, reach_of
 from batch_proc.time_slices import Slice, cut
 from fraud_ml.feature_spec import (
+    OF_LABELS,
     OF_NTH_LAST,
     WITHOUT_WINDOW,
     Aggregate,
     FeatureSpec,
+    Unless,
     WindowFeature,
 )
 from fraud_ml.features import compute_features, feature_matrix
@@ -49,9 +52,18 @@ def every_aggregate() -> FeatureSpec:
             except ValueError:  # with this delay there is none
                 continue
     assert {feature.aggregate for feature in features} == set(Aggregate)
+    features += [
+        replace(feature, name=f"{feature.name}_unless_{unless.feature}", unless=unless)
+        for feature in features
+        for unless in (MANY, UNUSUAL)
+        if feature.aggregate in OF_LABELS
+    ]
     return FeatureSpec(features=tuple(features), resolution=RESOLUTION, usual_over=4)
 
 
+# What decides which frauds count reaches back by itself: in a window, and in rows.
+MANY = Unless(feature="count_0", above=2)
+UNUSUAL = Unless(feature="amount_to_median_0", above=1.3)
 SPEC = every_aggregate()
 STAGE = KeyStage(("terminal_id",), SPEC.features)
 LAYOUT = Layout(spec=SPEC, labels=Labels.ROW, label_delay=30 * MINUTE)
@@ -133,7 +145,7 @@ def test_slices_have_the_features_of_the_whole_history(
 WINDOWS = FeatureSpec(
     features=tuple(
         f for f in SPEC.features
-        if f.window is not None and not past_of([f], SPEC).rows
+        if f.window is not None and not past_of([f], SPEC).rows and f.unless != UNUSUAL
     ),
     resolution=RESOLUTION,
 )  # fmt: skip
@@ -158,6 +170,8 @@ def test_rows_before_the_reach_of_windows_change_nothing(seed: int, since: int) 
 def test_features_of_all_the_past_have_no_reach() -> None:
     assert reach_of(SPEC) is None
     for feature in SPEC.features:
+        if feature.unless is not None:
+            continue
         alone = FeatureSpec(features=(feature,), resolution=RESOLUTION, usual_over=4)
         assert (reach_of(alone) is None) == (feature not in WINDOWS.features)
 

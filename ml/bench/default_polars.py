@@ -13,11 +13,14 @@ import polars as pl
 RESOLUTION = "10m"
 DELAY = pl.duration(days=7, minutes=10)
 LABEL_DAYS = 30
+DAYS = (1, 7, 14, 30)
 UNSEEN = pl.duration(days=7 + LABEL_DAYS, minutes=10)
+# A prefix of features, and the column of the frauds that they see.
+FRAUDS = {"": "is_fraud", "usual_": "is_usual_fraud"}
 
 
 def compute(payments: pl.DataFrame) -> pl.DataFrame:
-    """The 32 features, in the order of `payments`, which is by time."""
+    """The 37 features, in the order of `payments`, which is by time."""
     at = pl.col("timestamp").dt.truncate(RESOLUTION)
     # Tells rows of an instant apart, in less time than there is between instants.
     moment = at + (pl.col("timestamp") - at) / 100
@@ -36,18 +39,25 @@ def compute(payments: pl.DataFrame) -> pl.DataFrame:
             instant=pl.col("at").rle_id().cast(pl.Int64).over("terminal_id"),
         )
     )
-    joined = (
+    with_usual = (
         prepared.join(_usual(prepared), on=["customer_id", "number"], how="left")
-        .sort("ends", "row")
+        .with_columns(amount_to_median=_ratio(pl.col("amount"), pl.col("usual")))
+        .with_columns(
+            is_usual_fraud=pl.when(pl.col("amount_to_median").cast(pl.Float32) > 2)
+            .then(0)
+            .otherwise("is_fraud")
+        )
+    )
+    joined = (
+        with_usual.sort("ends", "row")
         .join_asof(
-            _instants(prepared),
+            _instants(with_usual),
             left_on="ends",
             right_on="last",
             by="terminal_id",
             check_sortedness=False,  # Polars cannot, with `by`; both are sorted
         )
         .sort("row")
-        .with_columns(amount_to_median=_ratio(pl.col("amount"), pl.col("usual")))
     )
     return joined.select([*_of_row(), *_of_customer(), *_of_terminal()]).collect()
 
@@ -65,23 +75,32 @@ def _usual(payments: pl.LazyFrame) -> pl.LazyFrame:
 
 def _instants(payments: pl.LazyFrame) -> pl.LazyFrame:
     """Of each instant of a terminal: its share of frauds, the last fraud, its run of frauds."""
-    has_fraud = pl.col("share") > 0
-    begins_run = has_fraud & ~has_fraud.shift(fill_value=False).over("terminal_id")
+    shares = {f"{prefix}share": pl.col(column).mean() for prefix, column in FRAUDS.items()}
+    of_runs: dict[str, pl.Expr] = {}
+    for prefix in FRAUDS:
+        has_fraud = pl.col(f"{prefix}share") > 0
+        begins_run = has_fraud & ~has_fraud.shift(fill_value=False).over("terminal_id")
+        of_runs |= {
+            f"{prefix}last_fraud": _last_where(has_fraud, "last"),
+            f"{prefix}run_start": _last_where(begins_run, "last"),
+            f"{prefix}run_instant": _last_where(begins_run, "last_instant"),
+        }
     return (
         payments.group_by("terminal_id", last="at")
         .agg(
             last_instant=pl.col("instant").first(),
-            share=pl.col("is_fraud").mean(),
             fraud_amount=pl.col("amount").filter(pl.col("is_fraud") > 0).min(),
+            **shares,
         )
         .sort("last")
         .with_columns(
-            last_fraud=pl.when(has_fraud).then("last").forward_fill().over("terminal_id"),
-            fraud_amount=pl.col("fraud_amount").forward_fill().over("terminal_id"),
-            run_start=pl.when(begins_run).then("last").forward_fill().over("terminal_id"),
-            run_instant=pl.when(begins_run).then("last_instant").forward_fill().over("terminal_id"),
+            fraud_amount=pl.col("fraud_amount").forward_fill().over("terminal_id"), **of_runs
         )
     )
+
+
+def _last_where(condition: pl.Expr, column: str) -> pl.Expr:
+    return pl.when(condition).then(column).forward_fill().over("terminal_id")
 
 
 def _of_row() -> list[pl.Expr]:
@@ -141,39 +160,45 @@ def _over_customer(rolling: Callable[..., pl.Expr], days: int) -> pl.Expr:
 
 
 def _of_terminal() -> list[pl.Expr]:
-    one, is_fraud = pl.col("one"), pl.col("is_fraud")
-    expressions = []
-    for days in (1, 7, 14, 30):
-        count = _since(one, 7 + days) - _since(one, 7)
-        frauds = _since(is_fraud, 7 + days) - _since(is_fraud, 7)
-        expressions += [
-            count.alias(f"terminal_count_{days}d"),
-            _ratio(frauds, count).alias(f"terminal_fraud_rate_{days}d"),
-        ]
+    counts = {days: _since(pl.col("one"), 7 + days) - _since(pl.col("one"), 7) for days in DAYS}
     starts = pl.col("at") - UNSEEN
-    last, last_fraud, share = pl.col("last"), pl.col("last_fraud"), pl.col("share")
-    first = _over_terminal(pl.col("at").to_physical().rolling_min_by, LABEL_DAYS + 7)
-    run_start = pl.max_horizontal("run_start", first.cast(pl.Datetime("us", "UTC")))
-    first_instant = _over_terminal(pl.col("instant").rolling_min_by, LABEL_DAYS + 7)
-    run_length = pl.col("last_instant") - pl.max_horizontal("run_instant", first_instant) + 1
     return [
-        *expressions,
-        pl.when(last > starts).then(share).otherwise(0.0).alias("terminal_last_label"),
-        _age(last, starts).alias("terminal_label_gap"),
-        _age(last_fraud, starts).alias("terminal_fraud_age"),
-        pl.when((last > starts) & (share > 0))
-        .then(_seconds(pl.col("at") - run_start))
-        .otherwise(0.0)
-        .alias("terminal_fraud_run_age"),
-        pl.when((last > starts) & (share > 0))
-        .then(run_length.cast(pl.Float64))
-        .otherwise(0.0)
-        .alias("terminal_fraud_run_length"),
-        pl.when(last_fraud > starts)
+        *(count.alias(f"terminal_count_{days}d") for days, count in counts.items()),
+        _age(pl.col("last"), starts).alias("terminal_label_gap"),
+        pl.when(pl.col("last_fraud") > starts)
         .then("fraud_amount")
         .otherwise(0.0)
         .alias("terminal_last_fraud_amount"),
+        *(
+            _fraud_rate("is_fraud", days, counts).alias(f"terminal_fraud_rate_{days}d")
+            for days in DAYS
+        ),
+        _fraud_rate("is_usual_fraud", 14, counts).alias("terminal_usual_fraud_rate_14d"),
+        *(it for prefix in FRAUDS for it in _of_run(prefix)),
     ]
+
+
+def _fraud_rate(column: str, days: int, counts: dict[int, pl.Expr]) -> pl.Expr:
+    is_fraud = pl.col(column)
+    return _ratio(_since(is_fraud, 7 + days) - _since(is_fraud, 7), counts[days])
+
+
+def _of_run(prefix: str) -> list[pl.Expr]:
+    """What the last known labels say, and the run of frauds up to them."""
+    starts, last, share = pl.col("at") - UNSEEN, pl.col("last"), pl.col(f"{prefix}share")
+    first = _over_terminal(pl.col("at").to_physical().rolling_min_by, LABEL_DAYS + 7)
+    run_start = pl.max_horizontal(f"{prefix}run_start", first.cast(pl.Datetime("us", "UTC")))
+    first_instant = _over_terminal(pl.col("instant").rolling_min_by, LABEL_DAYS + 7)
+    run_instant = pl.max_horizontal(f"{prefix}run_instant", first_instant)
+    run_length = (pl.col("last_instant") - run_instant + 1).cast(pl.Float64)
+    ongoing = (last > starts) & (share > 0)
+    found = {
+        "last_label": pl.when(last > starts).then(share).otherwise(0.0),
+        "fraud_age": _age(pl.col(f"{prefix}last_fraud"), starts),
+        "fraud_run_age": pl.when(ongoing).then(_seconds(pl.col("at") - run_start)).otherwise(0.0),
+        "fraud_run_length": pl.when(ongoing).then(run_length).otherwise(0.0),
+    }
+    return [feature.alias(f"terminal_{prefix}{name}") for name, feature in found.items()]
 
 
 def _since(column: pl.Expr, days: int) -> pl.Expr:

@@ -59,7 +59,8 @@ def aggregate_of(
 ) -> float:
     """What ``aggregate`` is over ``window``.
 
-    ``which`` is of a maximum the number of its queue, of the last transactions how many ago.
+    ``which`` is of a maximum and of known frauds the number of their queue, of the last
+    transactions how many ago.
     """
     if aggregate == _COUNT:
         return float(_sum(rings, key, window, COUNT))
@@ -86,20 +87,20 @@ def aggregate_of(
     if aggregate in (_NTH_LAST_AMOUNT, _NTH_LAST_AGE):
         return _nth_last(aggregate, which, rings, key, kept, newest, window)
     if aggregate == _FRAUD_COUNT:
-        return float(_frauds(rings, key, kept, newest, window))
+        return float(_n_frauds(rings, key, which, newest, window))
     if aggregate == _FRAUD_RATE:
-        frauds = _frauds(rings, key, kept, newest, window)
+        frauds = _n_frauds(rings, key, which, newest, window)
         return ratio(frauds, _sum(rings, key, window, COUNT))
     if aggregate == _LAST_LABEL:
-        return _last_label(rings, key, kept, window)
+        return _last_label(rings, key, which, window)
     if aggregate == _FRAUD_AGE:
-        return _fraud_age(rings, key, kept, newest, window)
+        return _fraud_age(rings, key, which, newest, window)
     if aggregate == _FRAUD_RUN_AGE:
-        return _fraud_run_age(rings, key, kept, newest, window)
+        return _fraud_run_age(rings, key, which, newest, window)
     if aggregate == _FRAUD_RUN_LENGTH:
-        return float(_fraud_run_length(rings, key, kept, window))
+        return float(_fraud_run_length(rings, key, which, window))
     if aggregate == _LAST_FRAUD_AMOUNT:
-        return _last_fraud_amount(rings, key, kept, newest, window)
+        return _last_fraud_amount(rings, key, which, newest, window)
     return math.nan  # what is not computed here
 
 
@@ -165,40 +166,40 @@ def _nth_last(
 
 
 @compiled
-def _frauds(rings: Rings, key: int, kept: Kept, newest: Newest, window: Window) -> int:
-    stop = _rings.after(rings, key, kept.frauds, newest.now - window.delay)
+def _n_frauds(rings: Rings, key: int, frauds: int, newest: Newest, window: Window) -> int:
+    stop = _rings.after(rings, key, frauds, newest.now - window.delay)
     n = 0
-    for record in range(_rings.after(rings, key, kept.frauds, newest.now - window.longest), stop):
-        n += rings.pool[at(rings, key, kept.frauds, record) + 1]
+    for record in range(_rings.after(rings, key, frauds, newest.now - window.longest), stop):
+        n += rings.pool[at(rings, key, frauds, record) + 1]
     return n
 
 
 @compiled
-def _last_label(rings: Rings, key: int, kept: Kept, window: Window) -> float:
+def _last_label(rings: Rings, key: int, frauds: int, window: Window) -> float:
     if window.last <= window.before:
         return 0.0
     last = at(rings, key, ENTRIES, window.last)
-    record = _rings.after(rings, key, kept.frauds, rings.pool[last] - 1)
-    place = at(rings, key, kept.frauds, record)
-    if record == end(rings, key, kept.frauds) or rings.pool[place] != rings.pool[last]:
+    record = _rings.after(rings, key, frauds, rings.pool[last] - 1)
+    place = at(rings, key, frauds, record)
+    if record == end(rings, key, frauds) or rings.pool[place] != rings.pool[last]:
         return 0.0
     before = at(rings, key, ENTRIES, window.last - 1)
     return float(rings.pool[place + 1] / (rings.pool[last + COUNT] - rings.pool[before + COUNT]))
 
 
 @compiled
-def _fraud_age(rings: Rings, key: int, kept: Kept, newest: Newest, window: Window) -> float:
-    record = _rings.after(rings, key, kept.frauds, newest.now - window.delay) - 1
+def _fraud_age(rings: Rings, key: int, frauds: int, newest: Newest, window: Window) -> float:
+    record = _rings.after(rings, key, frauds, newest.now - window.delay) - 1
     instants = window.longest
-    if record >= first(rings, key, kept.frauds):
-        fraud = rings.pool[at(rings, key, kept.frauds, record)]
+    if record >= first(rings, key, frauds):
+        fraud = rings.pool[at(rings, key, frauds, record)]
         instants = min(instants, newest.now - fraud)
     return instants * window.unit / 1e6
 
 
 @compiled
-def _fraud_run_age(rings: Rings, key: int, kept: Kept, newest: Newest, window: Window) -> float:
-    length = _fraud_run_length(rings, key, kept, window)
+def _fraud_run_age(rings: Rings, key: int, frauds: int, newest: Newest, window: Window) -> float:
+    length = _fraud_run_length(rings, key, frauds, window)
     if length == 0:
         return 0.0
     started = rings.pool[at(rings, key, ENTRIES, window.last - length + 1)]
@@ -206,18 +207,18 @@ def _fraud_run_age(rings: Rings, key: int, kept: Kept, newest: Newest, window: W
 
 
 @compiled
-def _fraud_run_length(rings: Rings, key: int, kept: Kept, window: Window) -> int:
+def _fraud_run_length(rings: Rings, key: int, frauds: int, window: Window) -> int:
     """Instants of the current run."""
     last = rings.pool[at(rings, key, ENTRIES, window.last)]
-    fraud = _rings.after(rings, key, kept.frauds, last) - 1
+    fraud = _rings.after(rings, key, frauds, last) - 1
     # As long as the run goes on, the frauds' instants are the entries', one by one; once it is
     # over, they are older: where it starts is found by halving.
-    n_frauds = fraud + 1 - first(rings, key, kept.frauds)
+    n_frauds = fraud + 1 - first(rings, key, frauds)
     within, beyond = 0, min(window.last - window.before, n_frauds) + 1
     while beyond - within > 1:
         steps = (within + beyond) // 2
         entry = at(rings, key, ENTRIES, window.last - steps + 1)
-        if rings.pool[at(rings, key, kept.frauds, fraud - steps + 1)] == rings.pool[entry]:
+        if rings.pool[at(rings, key, frauds, fraud - steps + 1)] == rings.pool[entry]:
             within = steps
         else:
             beyond = steps
@@ -225,8 +226,9 @@ def _fraud_run_length(rings: Rings, key: int, kept: Kept, window: Window) -> int
 
 
 @compiled
-def _last_fraud_amount(rings: Rings, key: int, kept: Kept, newest: Newest, window: Window) -> float:
-    amounts = kept.fraud_amounts
+def _last_fraud_amount(
+    rings: Rings, key: int, amounts: int, newest: Newest, window: Window
+) -> float:
     last = _rings.after(rings, key, amounts, newest.now - window.delay) - 1
     if last < first(rings, key, amounts):
         return 0.0

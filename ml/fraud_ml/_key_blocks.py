@@ -12,7 +12,7 @@ from fraud_ml._columns import microseconds
 from fraud_ml._key_history import KeyHistory
 from fraud_ml._labels import KnownFrauds
 from fraud_ml._windows import Floats, History, Ints, KeyOrder
-from fraud_ml.feature_spec import OF_LABELS, WindowFeature
+from fraud_ml.feature_spec import OF_LABELS, Unless, WindowFeature
 
 
 class Rows(_key_history.Rows, Protocol):
@@ -22,9 +22,8 @@ class Rows(_key_history.Rows, Protocol):
     def instant(self) -> Ints:
         """Time in multiples of the spec's resolution: shape ``(N,)``."""
 
-    @property
-    def frauds(self) -> KnownFrauds:
-        """Which rows are known to be frauds, and when."""
+    def frauds(self, unless: Unless | None) -> KnownFrauds:
+        """Which rows are known to be frauds, and when, but for those left out."""
 
 
 class KeyBlocks:
@@ -44,9 +43,10 @@ class KeyBlocks:
         self._absent = np.any([code < 0 for code in codes], axis=0)
         self._reach = _reach(rows, features)
         self._blocks = self._order.blocks(self._reach)
-        self._frauds = [KnownFrauds.none()] * len(self._blocks)
-        if any(feature.aggregate in OF_LABELS for feature in features):
-            self._frauds = rows.frauds.in_blocks(self._order.row, self._blocks)
+        self._frauds = {
+            unless: rows.frauds(unless).in_blocks(self._order.row, self._blocks)
+            for unless in {f.unless for f in features if f.aggregate in OF_LABELS}
+        }
         for feature in features:
             if feature.of is not None:
                 rows.codes(feature.of)  # here and now, rather than in every thread at once
@@ -68,7 +68,7 @@ class KeyBlocks:
         history = KeyHistory(
             self._rows,
             History.of(row, self._order.is_first[positions], self._rows.instant[row], self._reach),
-            self._frauds[block],
+            {unless: frauds[block] for unless, frauds in self._frauds.items()},
         )
         for name, feature in self._features.items():
             self._by_position[name][positions] = history.compute(feature)

@@ -95,7 +95,9 @@ class KeyHistories:
             self._count_distinct(keys, counted, columns, rows)
         return counted
 
-    def will_learn(self, name: Any, since: int, instant: int, more: int, amount: float) -> None:
+    def will_learn(
+        self, name: Any, since: int, instant: int, more: int, left_out: int, amount: float
+    ) -> None:
         """From the instant ``since`` on, ``instant`` has a fraud of ``amount`` more (or one less).
 
         Args:
@@ -103,6 +105,7 @@ class KeyHistories:
             since: when it is known.
             instant: at which the transaction counts.
             more: 1 or -1.
+            left_out: a bit for each ``unless`` of the spec that leaves it out.
             amount: the transaction's.
         """
         key = self.number_of.get(name)
@@ -110,7 +113,9 @@ class KeyHistories:
             return
         if not _rings.has_room(self._histories.rings, key):
             self._make_room_for(key)
-        _key_state.will_learn(self._histories, self.plan.kept, key, since, instant, more, amount)
+        _key_state.will_learn(
+            self._histories, self.plan.kept, key, since, instant, more, left_out, amount
+        )
 
     def forget_before(self, instant: int) -> set[Any]:
         """Forget the values last seen before ``instant``; which they were."""

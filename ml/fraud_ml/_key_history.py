@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 import numpy as np
@@ -23,7 +24,7 @@ from fraud_ml._windows import (
     n_up_to,
     square_limbs_of,
 )
-from fraud_ml.feature_spec import OF_LABELS, Aggregate, FeatureSpec, WindowFeature
+from fraud_ml.feature_spec import OF_LABELS, Aggregate, FeatureSpec, Unless, WindowFeature
 
 _CHUNK = 2**11  # rows whose pasts are sorted at a time: in a core's cache
 _Values = npt.NDArray[np.generic]
@@ -51,13 +52,15 @@ def codes(transactions: pa.Table, column: str) -> Ints:
 class KeyHistory:
     """The windows over the history of some keys; each intermediate result is computed once."""
 
-    def __init__(self, rows: Rows, history: History, frauds: KnownFrauds) -> None:
+    def __init__(
+        self, rows: Rows, history: History, frauds: Mapping[Unless | None, KnownFrauds]
+    ) -> None:
         self._rows = rows
         self._resolution = microseconds(rows.spec.resolution)
         self._history = history
         self._frauds = frauds
         self._bounds: dict[int, Ints] = {}
-        self._labels: dict[tuple[int, int], LabelWindow] = {}
+        self._labels: dict[tuple[Unless | None, int, int], LabelWindow] = {}
 
     def compute(self, feature: WindowFeature) -> _Values:
         """The feature's values by position: shape ``(N,)``."""
@@ -66,7 +69,7 @@ class KeyHistory:
         delay = microseconds(feature.delay) // self._resolution
         window = microseconds(feature.window) // self._resolution
         if feature.aggregate in OF_LABELS:
-            return self._of_labels(feature.aggregate, delay, window)
+            return self._of_labels(feature, delay, window)
         return self._of_amounts(feature, delay, window)
 
     def _of_all_the_past(self, feature: WindowFeature) -> _Values:
@@ -113,14 +116,15 @@ class KeyHistory:
                 longest = (delay + window) * self._resolution / 1e6
                 return np.where(last >= start, self._seconds_since(last), longest)
 
-    def _of_labels(self, aggregate: Aggregate, delay: int, window: int) -> _Values:
+    def _of_labels(self, feature: WindowFeature, delay: int, window: int) -> _Values:
         start, stop = self._first_after(delay + window), self._stop(delay)
-        if (delay, window) not in self._labels:
-            self._labels[delay, window] = LabelWindow(
-                self._history, self._frauds, start, stop, delay, window
+        shared = feature.unless, delay, window
+        if shared not in self._labels:
+            self._labels[shared] = LabelWindow(
+                self._history, self._frauds[feature.unless], start, stop, delay, window
             )
-        labels = self._labels[delay, window]
-        match aggregate:
+        labels = self._labels[shared]
+        match feature.aggregate:
             case Aggregate.FRAUD_COUNT:
                 return labels.fraud_count()
             case Aggregate.FRAUD_RATE:

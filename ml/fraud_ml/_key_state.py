@@ -47,15 +47,17 @@ class Kept(NamedTuple):
     arrival: int
     """Number of the queue with the last amounts by arrival; the next has them by size. -1 where
     no feature needs it; likewise:"""
-    frauds: int
-    """the instants at which a transaction is known to have been a fraud, and how many; the next:
-    from which instant on which instant has how many frauds more, and of what amount,"""
-    fraud_amounts: int
-    """at which instant which amounts were frauds, by both, and how many,"""
+    pending: int
+    """from which instant on which instant has how many frauds more, what leaves them out, one bit
+    each, and their amount,"""
     latest: int
     """instant and amount of the last transactions,"""
     n_latest: int
     """so many of them."""
+    frauds: Ints
+    """Of known frauds, but for those with a bit: the bit, the number of the queue with instants and
+    how many frauds each has, and of that with the instants and amounts of each, and how many, or
+    -1: shape ``(L, 3)``."""
     peaks: Ints
     """A running maximum each: its first queue, its delay, and whether it is of the amount's ratio
     to the usual: shape ``(P, 3)``."""
@@ -105,8 +107,8 @@ def borrowed_kept(kept: Kept) -> Kept:
     """The same, as :func:`borrowed`."""
     return Kept(
         borrowed(kept.ages), kept.n_sums, kept.has_amounts, kept.has_squares, kept.has_unusual,
-        kept.usual_over, kept.unusual_ratio, kept.has_z, kept.arrival, kept.frauds,
-        kept.fraud_amounts, kept.latest, kept.n_latest, borrowed(kept.peaks),
+        kept.usual_over, kept.unusual_ratio, kept.has_z, kept.arrival, kept.pending,
+        kept.latest, kept.n_latest, borrowed(kept.frauds), borrowed(kept.peaks),
     )  # fmt: skip
 
 
@@ -142,7 +144,7 @@ def count_in(histories: Histories, kept: Kept, key: int, instant: int, amount: f
         rings.pool[start] = _BEFORE_ALL
     entry = at(rings, key, ENTRIES, end(rings, key, ENTRIES) - 1)
     now = max(instant, rings.pool[entry])
-    if kept.frauds >= 0:
+    if kept.pending >= 0:
         learn(rings, kept, key, now)
     to_usual = robust_z = 0.0
     if kept.arrival >= 0:
@@ -219,34 +221,42 @@ def _add_to(rings: Rings, kept: Kept, entry: int, amount: float, is_unusual: boo
 
 @compiled
 def will_learn(
-    histories: Histories, kept: Kept, key: int, since: int, instant: int, more: int, amount: float
+    histories: Histories,
+    kept: Kept,
+    key: int,
+    since: int,
+    instant: int,
+    more: int,
+    left_out: int,
+    amount: float,
 ) -> None:
     """From the instant ``since`` on, ``instant`` has a fraud of ``amount`` more (or one less)."""
     rings = histories.rings
-    place = _rings.insert(
-        rings, key, kept.frauds + 1, _rings.after(rings, key, kept.frauds + 1, since)
-    )
+    record = _rings.after(rings, key, kept.pending, since)
+    place = _rings.insert(rings, key, kept.pending, record)
     rings.pool[place], rings.pool[place + 1], rings.pool[place + 2] = since, instant, more
-    rings.reals[place + 3] = amount
+    rings.pool[place + 3], rings.reals[place + 4] = left_out, amount
 
 
 @compiled
 def learn(rings: Rings, kept: Kept, key: int, now: int) -> None:
-    """Count the frauds that are pending and known by ``now``."""
-    known = _rings.after(rings, key, kept.frauds + 1, now)
-    for record in range(first(rings, key, kept.frauds + 1), known):
-        place = at(rings, key, kept.frauds + 1, record)
-        instant, more = rings.pool[place + 1], rings.pool[place + 2]
-        _count_frauds(rings, kept.frauds, key, instant, more)
-        if kept.fraud_amounts >= 0:
-            amount = rings.reals[place + 3]
-            _count_amount(rings, kept.fraud_amounts, key, instant, more, amount)
-    _rings.drop_before(rings, key, kept.frauds + 1, known)
-    gone = _rings.after(rings, key, kept.frauds, now - kept.ages[-1])
-    _rings.drop_before(rings, key, kept.frauds, gone)
-    if kept.fraud_amounts >= 0:
-        gone = _rings.after(rings, key, kept.fraud_amounts, now - kept.ages[-1])
-        _rings.drop_before(rings, key, kept.fraud_amounts, gone)
+    """Count the frauds that are pending and known by ``now``, and forget those that are over."""
+    known = _rings.after(rings, key, kept.pending, now)
+    over = now - kept.ages[-1]
+    for number in range(len(kept.frauds)):
+        bit, frauds, amounts = kept.frauds[number]
+        for record in range(first(rings, key, kept.pending), known):
+            place = at(rings, key, kept.pending, record)
+            instant, more = rings.pool[place + 1], rings.pool[place + 2]
+            if rings.pool[place + 3] & bit:
+                continue
+            _count_frauds(rings, frauds, key, instant, more)
+            if amounts >= 0:
+                _count_amount(rings, amounts, key, instant, more, rings.reals[place + 4])
+        _rings.drop_before(rings, key, frauds, _rings.after(rings, key, frauds, over))
+        if amounts >= 0:
+            _rings.drop_before(rings, key, amounts, _rings.after(rings, key, amounts, over))
+    _rings.drop_before(rings, key, kept.pending, known)
 
 
 @compiled

@@ -12,7 +12,8 @@ _BLOCK = 256
 _NOWHERE = -(2**62)  # no history has anything at this instant
 
 Place = tuple[Any, ...]
-"""Where a transaction counted: key and instant, for one kind of key after the other; its amount."""
+"""Where a transaction counted: key and instant, for one kind of key after the other; then what
+leaves it out where it is a fraud, a bit each, and its amount."""
 
 
 class LabelIndex:

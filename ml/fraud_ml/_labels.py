@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from fraud_ml import _formulas
 from fraud_ml._once import once
-from fraud_ml._windows import Floats, History, Ints, covering, highest_covering, n_up_to
+from fraud_ml._windows import Bools, Floats, History, Ints, covering, highest_covering, n_up_to
 
 _NEVER = 2**62
 
@@ -60,6 +60,15 @@ class KnownFrauds:
         again = rows[1:] == rows[:-1]
         until[:-1][again] = since[1:][again]
         return cls(at=rows[is_fraud], since=since[is_fraud], until=until[is_fraud])
+
+    def only(self, counts: Bools) -> KnownFrauds:
+        """Those of transactions that count.
+
+        Args:
+            counts: of each transaction, whether it does: shape ``(N,)``.
+        """
+        kept = counts[self.at]
+        return KnownFrauds(at=self.at[kept], since=self.since[kept], until=self.until[kept])
 
     def in_blocks(self, row: Ints, blocks: list[slice]) -> list[KnownFrauds]:
         """Those of each block of positions, :attr:`at` counted from its start.

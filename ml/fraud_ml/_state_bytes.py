@@ -14,7 +14,7 @@ from fraud_ml._key_histories import KeyHistories
 from fraud_ml._label_index import LabelIndex
 from fraud_ml.errors import DataError
 
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 _MAGIC = b"fraud-ml feature state\n"
 _DIGEST = hashlib.sha256().digest_size
 _LENGTH = 8
@@ -99,7 +99,7 @@ def header_of_labels(index: LabelIndex) -> dict[str, Any]:
 def arrays_of_labels(index: LabelIndex, number_of: list[dict[Any, int]]) -> Iterator[Ints]:
     """Where the transactions of ``index`` counted: key and instant, for one kind after the other.
 
-    Then their amounts, each the bits of a real number.
+    Then what leaves them out, and their amounts, each the bits of a real number.
 
     Args:
         index: of labels.
@@ -110,6 +110,7 @@ def arrays_of_labels(index: LabelIndex, number_of: list[dict[Any, int]]) -> Iter
         yield np.array([numbers.get(place[2 * kind], -1) for place in places], dtype=np.int64)
         yield np.array([place[2 * kind + 1] for place in places], dtype=np.int64)
     if number_of:
+        yield np.array([place[-2] for place in index.places.values()], dtype=np.int64)
         amounts = [place[-1] for place in index.places.values()]
         yield np.array(amounts, dtype=_REAL).view(_NUMBER)
 
@@ -130,7 +131,7 @@ def load_labels(
         or_none = [*keys, None]  # the last, -1, is a key that is forgotten
         columns += [[or_none[number] for number in next(arrays)], next(arrays).tolist()]
     if names:
-        columns.append(next(arrays).view(np.float64).tolist())
+        columns += [next(arrays).tolist(), next(arrays).view(np.float64).tolist()]
     ids = header["ids"]
     index.places = dict(zip(ids, zip(*columns, strict=True), strict=True))
     index.said = {transaction: tuple(said) for transaction, *said in header["said"]}

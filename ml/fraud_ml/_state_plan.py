@@ -11,7 +11,7 @@ import numpy.typing as npt
 from fraud_ml._aggregates import NUMBER_OF
 from fraud_ml._columns import microseconds
 from fraud_ml._key_state import Kept
-from fraud_ml.feature_spec import OF_LABELS, Aggregate, FeatureSpec, WindowFeature
+from fraud_ml.feature_spec import OF_LABELS, Aggregate, FeatureSpec, Unless, WindowFeature
 
 Ints = npt.NDArray[np.int64]
 
@@ -64,7 +64,7 @@ class KeyPlan:
     @property
     def looks_at_labels(self) -> bool:
         """Whether any feature does."""
-        return self.kept.frauds >= 0
+        return self.kept.pending >= 0
 
     @property
     def needs(self) -> set[str]:
@@ -84,12 +84,12 @@ def plan_of(spec: FeatureSpec, columns: tuple[str, ...]) -> KeyPlan:
     where = {age: number for number, age in enumerate([0, *ages])}
     peaks = list(dict.fromkeys(_peak(f, span) for _, f, span in features if _is_peak(f)))
     kept, width = _kept(spec, [feature for _, feature, _ in features], ages, peaks)
-    queue_of = dict(zip(peaks, kept.peaks[:, 0].tolist(), strict=True))
+    which = _Queues(kept, spec, peaks)
     program = [
         (
             number,
             NUMBER_OF[feature.aggregate],
-            queue_of[_peak(feature, span)] if _is_peak(feature) else feature.nth or 0,
+            which.of(feature, span),
             *span,
             *(where[age] for age in span),
         )
@@ -109,6 +109,33 @@ def plan_of(spec: FeatureSpec, columns: tuple[str, ...]) -> KeyPlan:
         distinct_of=distinct_of,
         unit=unit,
     )
+
+
+def left_out_by(spec: FeatureSpec, unless: Unless | None) -> int:
+    """The bit that tells what ``unless`` leaves out; 0: nothing is."""
+    return 0 if unless is None else 1 << spec.unless.index(unless)
+
+
+class _Queues:
+    """Which queue a feature looks at, or how many transactions ago."""
+
+    def __init__(self, kept: Kept, spec: FeatureSpec, peaks: list[tuple[int, bool]]) -> None:
+        self._spec = spec
+        self._of_peak: dict[tuple[int, bool], int] = dict(
+            zip(peaks, kept.peaks[:, 0].tolist(), strict=True)
+        )
+        self._of_frauds: dict[int, list[int]] = {
+            bit: queues for bit, *queues in kept.frauds.tolist()
+        }
+
+    def of(self, feature: WindowFeature, span: tuple[int, int]) -> int:
+        """See ``aggregate_of``."""
+        if _is_peak(feature):
+            return self._of_peak[_peak(feature, span)]
+        if feature.aggregate in OF_LABELS:
+            frauds, amounts = self._of_frauds[left_out_by(self._spec, feature.unless)]
+            return amounts if feature.aggregate is Aggregate.LAST_FRAUD_AMOUNT else frauds
+        return feature.nth or 0
 
 
 def _span(feature: WindowFeature, unit: int) -> tuple[int, int]:
@@ -149,8 +176,9 @@ def _kept(
         width.extend(widths)
         return len(width) - len(widths)
 
+    of_labels = [feature for feature in features if feature.aggregate in OF_LABELS]
+    with_amounts = {f.unless for f in of_labels if f.aggregate is Aggregate.LAST_FRAUD_AMOUNT}
     arrival = queues(1, 1, where=bool(aggregates & _OF_USUAL))
-    frauds = queues(2, 4, where=bool(aggregates & OF_LABELS))
     kept = Kept(
         ages=np.array(ages, dtype=np.int64),
         n_sums=n_sums,
@@ -161,12 +189,24 @@ def _kept(
         unusual_ratio=float(spec.unusual_ratio),
         has_z=Aggregate.AMOUNT_ROBUST_Z in aggregates,
         arrival=arrival,
-        frauds=frauds,
-        fraud_amounts=queues(3, where=Aggregate.LAST_FRAUD_AMOUNT in aggregates),
+        pending=queues(5, where=bool(of_labels)),
+        frauds=_table(
+            3,
+            [
+                (
+                    left_out_by(spec, unless),
+                    queues(2, where=True),
+                    queues(3, where=unless in with_amounts),
+                )
+                for unless in dict.fromkeys(feature.unless for feature in of_labels)
+            ],
+        ),
         latest=queues(2, where=n_latest > 0),
         n_latest=n_latest + 1,
-        peaks=np.array(
-            [(queues(2, 2, where=True), *peak) for peak in peaks], dtype=np.int64
-        ).reshape(-1, 3),
+        peaks=_table(3, [(queues(2, 2, where=True), *peak) for peak in peaks]),
     )
     return kept, np.array(width, dtype=np.int64)
+
+
+def _table(width: int, rows: Sequence[tuple[int, ...]]) -> Ints:
+    return np.array(rows, dtype=np.int64).reshape(-1, width)

@@ -39,7 +39,7 @@ def in_words(
         return _of_column(feature, value, transaction or {})
     if np.isnan(value):
         return f"{_whose(feature)} history is missing"
-    return _WINDOW_WORDS[feature.aggregate](feature, value, _amount(amount))
+    return _WINDOW_WORDS[feature.aggregate](feature, value, _amount(amount)) + _left_out(feature)
 
 
 def _of_column(feature: ColumnFeature, value: float, transaction: Mapping[str, object]) -> str:
@@ -107,6 +107,13 @@ def _window(feature: WindowFeature) -> str:
     if feature.delay:
         return f" in the {_span(feature.window)} until {_span(feature.delay)} before"
     return f" in {_span(feature.window)}"
+
+
+def _left_out(feature: WindowFeature) -> str:
+    if feature.unless is None:
+        return ""
+    what = _readable(feature.unless.feature)
+    return f", without frauds whose {what} was above {_number(feature.unless.above)}"
 
 
 def _times(feature: WindowFeature, value: float, amount: str, of: str) -> str:

@@ -11,6 +11,7 @@ from fraud_ml.feature_spec import (
     Key,
     RowFeature,
     RowValue,
+    Unless,
     WindowFeature,
 )
 
@@ -55,12 +56,17 @@ SIMULATOR_DESIGNED = frozenset(
         "terminal_fraud_rate_14d",
         "terminal_fraud_run_length",
         "terminal_last_fraud_amount",
+        "terminal_usual_last_label",
+        "terminal_usual_fraud_age",
+        "terminal_usual_fraud_run_age",
+        "terminal_usual_fraud_rate_14d",
+        "terminal_usual_fraud_run_length",
         *(feature.name for feature in TRAFFIC_FEATURES),
     }
 )
 """Features of :func:`default_spec` that were thought of by who knew how a simulator works: that a
 stolen card pays 5 times the usual for 14 days, that a terminal's frauds go on for 28 days without a
-break, that a ring meets at its terminals. The others anybody would try."""
+break and are of any amount, that a ring meets at its terminals. The others anybody would try."""
 
 
 def default_spec(
@@ -70,7 +76,10 @@ def default_spec(
     simulator_designed: bool = True,
     traffic: bool = False,
 ) -> FeatureSpec:
-    """The handbook's features, at a resolution that bounds memory, and seventeen stronger ones.
+    """The handbook's features, at a resolution that bounds memory, and 22 stronger ones.
+
+    Those of a terminal's usual frauds leave out what was above twice the customer's usual amount:
+    where a stolen card was used says little about the terminal.
 
     A window that looks at labels ends at the first multiple of ``resolution`` by which those of
     its last transactions are known, although transactions round down and labels up.
@@ -108,6 +117,14 @@ def default_spec(
         ("fraud_run_length", Aggregate.FRAUD_RUN_LENGTH, 30),
         ("last_fraud_amount", Aggregate.LAST_FRAUD_AMOUNT, 30),
     ]
+    usual_frauds: list[tuple[str, Aggregate, int | None]] = [
+        ("usual_last_label", Aggregate.LAST_LABEL, 30),
+        ("usual_fraud_age", Aggregate.FRAUD_AGE, 30),
+        ("usual_fraud_run_age", Aggregate.FRAUD_RUN_AGE, 30),
+        ("usual_fraud_rate_14d", Aggregate.FRAUD_RATE, 14),
+        ("usual_fraud_run_length", Aggregate.FRAUD_RUN_LENGTH, 30),
+    ]
+    unusual = Unless(feature="customer_amount_to_median", above=2.0)
     more = tuple(
         WindowFeature(
             name=f"{key.removesuffix('_id')}_{name}",
@@ -115,10 +132,12 @@ def default_spec(
             aggregate=aggregate,
             window=None if days is None else dt.timedelta(days=days),
             delay=wait,
+            unless=unless,
         )
-        for key, features, wait in (
-            (Key.CUSTOMER, customer, dt.timedelta(0)),
-            (Key.TERMINAL, terminal, delay),
+        for key, features, wait, unless in (
+            (Key.CUSTOMER, customer, dt.timedelta(0), None),
+            (Key.TERMINAL, terminal, delay, None),
+            (Key.TERMINAL, usual_frauds, delay, unusual),
         )
         for name, aggregate, days in features
     )

@@ -16,6 +16,8 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Any, TypeVar
 
+import numpy as np
+
 FORMAT_VERSION = 2
 """Of the JSON and TOML forms. Version 1 was a bare list of features, and is still read."""
 
@@ -97,6 +99,8 @@ WITHOUT_WINDOW = OF_NTH_LAST | {
 MAX_NTH = 64
 """How far back :data:`OF_NTH_LAST` may look; an engine that runs forever keeps that many a key."""
 
+_LARGEST_BOUND = 1e38  # there are larger numbers of float32
+
 _WITHOUT_DELAY = WITHOUT_WINDOW | {Aggregate.DISTINCT}
 # A payment's own label is never known, so a window that ends with it has no last label.
 _WITH_DELAY = OF_LABELS - {Aggregate.FRAUD_COUNT, Aggregate.FRAUD_RATE}
@@ -154,6 +158,32 @@ class ColumnFeature:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Unless:
+    """Which known frauds count for nothing: those whose ``feature`` was above a bound.
+
+    A stolen card's fraud, of an amount that is unusual for its customer, says little about the
+    terminal where it happened. The value that decides is the one from when the transaction came,
+    as a model takes it (float32); one that is missing is not above anything.
+    """
+
+    feature: str
+    """The name of a feature of the spec, one that looks at no labels: those may come late."""
+    above: float
+
+    def __post_init__(self) -> None:
+        if not abs(self.above) <= _LARGEST_BOUND:  # NaN is not
+            raise ValueError(f"unless: above must be within {_LARGEST_BOUND}, got {self.above!r}")
+
+    @property
+    def bound(self) -> float:
+        """The largest value that is not above, once both are rounded to float32."""
+        single = np.float32(self.above)
+        halfway = (float(single) + float(np.nextafter(single, np.float32(np.inf)))) / 2
+        # A number in the middle of two is rounded to the even one.
+        return halfway if np.float32(halfway) == single else float(np.nextafter(halfway, -np.inf))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class WindowFeature:
     """An aggregate over one key's transactions in ``(t - delay - window, t - delay]``.
 
@@ -172,6 +202,8 @@ class WindowFeature:
     """The column whose distinct values ``Aggregate.DISTINCT`` counts; None for the others."""
     nth: int | None = None
     """Of :data:`OF_NTH_LAST`, which: 1 is the key's last before this one. None for the others."""
+    unless: Unless | None = None
+    """Of :data:`OF_LABELS`, which known frauds are left out, as if they were none."""
 
     def __post_init__(self) -> None:
         if (self.window is None) != (self.aggregate in WITHOUT_WINDOW):
@@ -192,6 +224,8 @@ class WindowFeature:
             raise ValueError(f"{self.name}: {self.aggregate} {needs} nth, got {self.nth=}")
         if self.nth is not None and not 1 <= self.nth <= MAX_NTH:
             raise ValueError(f"{self.name}: nth must be from 1 to {MAX_NTH}, got {self.nth=}")
+        if self.unless is not None and self.aggregate not in OF_LABELS:
+            raise ValueError(f"{self.name}: `unless` goes with known frauds, got {self.aggregate}")
         if not (isinstance(self.key, str) or len(self.key) == 2):
             raise ValueError(f"{self.name}: key must be one column or two, got {self.key=}")
 
@@ -248,6 +282,7 @@ class FeatureSpec:
             for column in feature.reads:
                 if column in _NO_FEATURES:
                     raise ValueError(f"{feature.name}: no feature may read column {column!r}")
+        self._check_unless()
         told_apart = {c for feature in self.features for c in _told_apart(feature)}
         both = self.numbers & (told_apart | {"customer_id"})
         if both:
@@ -255,6 +290,15 @@ class FeatureSpec:
                 f"a column is either a number or a category or key, got {sorted(both)} as both;"
                 " give the transactions a copy of it under another name"
             )
+
+    def _check_unless(self) -> None:
+        deciding = {feature.name for feature in self.features if not _looks_at_labels(feature)}
+        for unless in self.unless:
+            if unless.feature not in deciding:
+                why = "looks at labels itself" if unless.feature in self.names else "is none"
+                raise ValueError(
+                    f"unless: must name a feature of the spec, got {unless.feature!r}, which {why}"
+                )
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -265,6 +309,12 @@ class FeatureSpec:
     def columns(self) -> tuple[str, ...]:
         """The transactions' columns that features read beside ``timestamp``, first use first."""
         return tuple(dict.fromkeys(c for feature in self.features for c in feature.reads))
+
+    @cached_property
+    def unless(self) -> tuple[Unless, ...]:
+        """What leaves known frauds out of features, each once, first use first."""
+        windows = [feature for feature in self.features if isinstance(feature, WindowFeature)]
+        return tuple(dict.fromkeys(it.unless for it in windows if it.unless is not None))
 
     @property
     def numbers(self) -> frozenset[str]:
@@ -328,6 +378,10 @@ class FeatureSpec:
             raise ValueError(f"not a feature spec: {error!r}") from error
 
 
+def _looks_at_labels(feature: Feature) -> bool:
+    return isinstance(feature, WindowFeature) and feature.aggregate in OF_LABELS
+
+
 def _told_apart(feature: Feature) -> tuple[str, ...]:
     """The columns of whose values a feature needs to know only which are equal."""
     if isinstance(feature, WindowFeature):
@@ -351,6 +405,8 @@ def _feature_to_json(feature: Feature) -> dict[str, Any]:
         item["of"] = feature.of
     if feature.nth is not None:
         item["nth"] = feature.nth
+    if feature.unless is not None:
+        item["unless"] = {"feature": feature.unless.feature, "above": float(feature.unless.above)}
     if feature.window is not None:
         item["window_seconds"] = feature.window.total_seconds()
     return item | {"delay_seconds": feature.delay.total_seconds()}
@@ -372,6 +428,7 @@ def _feature_from_json(item: Mapping[str, Any]) -> Feature:
     else:
         key = fields.pop("key")
         window = fields.pop("window_seconds", None)
+        unless = fields.pop("unless", None)
         feature = WindowFeature(
             name=name,
             key=key if isinstance(key, str) else tuple(key),
@@ -380,6 +437,7 @@ def _feature_from_json(item: Mapping[str, Any]) -> Feature:
             delay=dt.timedelta(seconds=fields.pop("delay_seconds", 0)),
             of=fields.pop("of", None),
             nth=fields.pop("nth", None),
+            unless=None if unless is None else Unless(**unless),
         )
     if fields:
         raise ValueError(f"{name}: unknown fields {sorted(fields)}")

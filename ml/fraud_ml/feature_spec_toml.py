@@ -35,6 +35,8 @@ def spec_from_toml(text: str) -> FeatureSpec:
 def _value(value: Any) -> str:
     if isinstance(value, list):
         return f"[{', '.join(_value(item) for item in value)}]"
+    if isinstance(value, dict):
+        return f"{{ {', '.join(f'{name} = {_value(item)}' for name, item in value.items())} }}"
     if isinstance(value, str):
         # JSON's escapes are TOML's too, but for DEL, which TOML wants escaped.
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -22,7 +22,7 @@ from fraud_ml._columns import MAX_AMOUNT, microseconds
 from fraud_ml._key_histories import KeyHistories
 from fraud_ml._label_index import LabelIndex
 from fraud_ml._row_values import row_values
-from fraud_ml._state_plan import plan_of
+from fraud_ml._state_plan import left_out_by, plan_of
 from fraud_ml.errors import DataError
 from fraud_ml.feature_spec import ColumnFeature, FeatureSpec, RowFeature, WindowFeature
 
@@ -73,6 +73,10 @@ class FeatureState:
         numbered = list(enumerate(spec.features))
         self._row_features = [(at, f) for at, f in numbered if isinstance(f, RowFeature)]
         self._column_features = [(at, f) for at, f in numbered if isinstance(f, ColumnFeature)]
+        self._unless = [
+            (spec.names.index(unless.feature), unless.bound, left_out_by(spec, unless))
+            for unless in spec.unless
+        ]
         self._labelled = [kind for kind in self._kinds if kind.plan.looks_at_labels]
         longest = max((kind.plan.kept.horizon for kind in self._labelled), default=0)
         self._index = LabelIndex(longest * self._resolution + microseconds(lateness))
@@ -109,7 +113,7 @@ class FeatureState:
             if kind.plan.looks_at_labels:
                 places += [names, counted.tolist()]
         if places:
-            places.append(amount.tolist())
+            places += [self._left_out(rows), amount.tolist()]
             self._index.remember(ids, time.tolist(), zip(*places, strict=True))
         return rows
 
@@ -137,6 +141,15 @@ class FeatureState:
         }
         features = self.update(columns)
         return pa.table(dict(zip(self.spec.names, features.T.copy(), strict=True)))
+
+    def _left_out(self, rows: Floats) -> list[int]:
+        """Of each row, a bit for each ``unless`` of the spec that leaves it out."""
+        left_out = [0] * len(rows)
+        for feature, bound, bit in self._unless:
+            for row, value in enumerate(rows[:, feature].tolist()):
+                if value > bound:  # NaN is not
+                    left_out[row] |= bit
+        return left_out
 
     def _checked(
         self, transactions: Mapping[str, Column]
@@ -184,13 +197,13 @@ class FeatureState:
                 continue
             applied += 1
             place = self._index.places[transaction]
-            amount = place[-1]
+            *_, left_out, amount = place
             for number, kind in enumerate(self._labelled):
                 name, instant = place[2 * number : 2 * number + 2]
                 for since, more in changes:
                     known = -(-since // self._resolution)
                     if known < instant + kind.plan.kept.horizon:
-                        kind.will_learn(name, known, instant, more, amount)
+                        kind.will_learn(name, known, instant, more, left_out, amount)
         return applied
 
     def forget_before(self, time: dt.datetime) -> int:

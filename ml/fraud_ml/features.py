@@ -20,9 +20,9 @@ from fraud_ml._windows import Floats, Ints
 from fraud_ml.errors import DataError
 from fraud_ml.feature_spec import (
     ColumnFeature,
-    Feature,
     FeatureSpec,
     RowFeature,
+    Unless,
     WindowFeature,
 )
 
@@ -40,7 +40,8 @@ def compute_features(
     ``timestamp + delay`` and its ``labelled_at``, rounded up, until it leaves the window or a
     newer label says otherwise, and never for its own transaction: no row depends on a
     transaction or a label from after it. Values depend on what is in the window alone, to the
-    last bit. Times are in seconds.
+    last bit. Times are in seconds. A feature with ``unless`` takes some known frauds for none:
+    those whose other feature, when they came, was above the bound.
 
     A :class:`~fraud_ml.feature_spec.ColumnFeature` is NaN where its column is null, a category
     otherwise the code of :func:`~fraud_ml._column_values.category_code`. A transaction whose key
@@ -103,18 +104,17 @@ def compute_features(
             "transactions are not sorted by timestamp; pass them through"
             " normalise_transactions first, or say that they are in arrival_order"
         )
-    columns = {
-        feature.name: rows.compute(feature)
-        for feature in spec.features
-        if not isinstance(feature, WindowFeature)
-    }
+    for feature in spec.features:
+        if not isinstance(feature, WindowFeature):
+            rows.values[feature.name] = rows.compute(feature)
     with ThreadPoolExecutor(_THREADS) as pool:  # NumPy lets go of the interpreter's lock
-        keys = list(pool.map(rows.of_key, _by_key(spec.features)))
-        computing = [pool.map(key.compute, range(len(key))) for key in keys]
-        for key, blocks in zip(keys, computing, strict=True):
-            deque(blocks, maxlen=0)  # waits until all are computed
-            columns |= dict(zip(key.names, pool.map(key.take, key.names), strict=True))
-    return pa.table({name: columns[name] for name in spec.names})
+        for features in _one_after_the_other(spec):
+            keys = list(pool.map(rows.of_key, _by_key(features)))
+            computing = [pool.map(key.compute, range(len(key))) for key in keys]
+            for key, blocks in zip(keys, computing, strict=True):
+                deque(blocks, maxlen=0)  # waits until all are computed
+                rows.values |= dict(zip(key.names, pool.map(key.take, key.names), strict=True))
+    return pa.table({name: rows.values[name] for name in spec.names})
 
 
 def feature_matrix(features: pa.Table) -> npt.NDArray[np.float32]:
@@ -128,12 +128,21 @@ def feature_matrix(features: pa.Table) -> npt.NDArray[np.float32]:
     return matrix
 
 
-def _by_key(features: tuple[Feature, ...]) -> list[list[WindowFeature]]:
+def _one_after_the_other(spec: FeatureSpec) -> tuple[list[WindowFeature], list[WindowFeature]]:
+    """Features of windows, and those that need the values of some of them."""
+    windows = [feature for feature in spec.features if isinstance(feature, WindowFeature)]
+    deciding = {unless.feature for unless in spec.unless}
+    keys = {feature.columns for feature in windows if feature.name in deciding}
+    # All of a key that can be, at once: they share intermediate results.
+    first = [f for f in windows if f.columns in keys and f.unless is None]
+    return first, [feature for feature in windows if feature not in first]
+
+
+def _by_key(features: list[WindowFeature]) -> list[list[WindowFeature]]:
     """Features that share intermediate results."""
     groups: dict[tuple[str, ...], list[WindowFeature]] = {}
     for feature in features:
-        if isinstance(feature, WindowFeature):
-            groups.setdefault(feature.columns, []).append(feature)
+        groups.setdefault(feature.columns, []).append(feature)
     return list(groups.values())
 
 
@@ -147,6 +156,8 @@ class _Rows:
         self.time: Ints = transactions.column("timestamp").cast(pa.int64()).to_numpy()
         self._resolution = microseconds(spec.resolution)
         self._codes: dict[str, Ints] = {}
+        self.values: dict[str, Floats] = {}
+        """Of each feature that is computed: shape ``(N,)``."""
 
     def compute(self, feature: RowFeature | ColumnFeature) -> Floats:
         """The feature's values: shape ``(N,)``."""
@@ -174,7 +185,13 @@ class _Rows:
         """Shape ``(N,)``."""
         return np.asarray(self._transactions.column("amount").to_numpy(), dtype=np.float64)
 
+    def frauds(self, unless: Unless | None) -> KnownFrauds:
+        """Which rows are known to be frauds, and when, but for those left out."""
+        if unless is None:
+            return self._all_frauds
+        is_above = self.values[unless.feature] > unless.bound  # NaN is not
+        return self._all_frauds.only(~is_above)
+
     @cached_property
-    def frauds(self) -> KnownFrauds:
-        """Which rows are known to be frauds, and when."""
+    def _all_frauds(self) -> KnownFrauds:
         return KnownFrauds.of(self._transactions, self._labels, self._resolution)

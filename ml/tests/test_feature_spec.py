@@ -1,8 +1,10 @@
 import dataclasses
 import datetime as dt
 import json
+import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from fraud_ml.default_specs import (
@@ -21,6 +23,7 @@ from fraud_ml.feature_spec import (
     Key,
     RowFeature,
     RowValue,
+    Unless,
     WindowFeature,
     last_transactions,
 )
@@ -28,6 +31,9 @@ from fraud_ml.feature_spec_toml import spec_from_toml, spec_to_toml
 
 DAY = dt.timedelta(days=1)
 AMOUNT = RowFeature(name="amount", value=RowValue.AMOUNT)
+
+
+UNLESS = Unless(feature="amount", above=2.0)
 
 
 def window(**changes):
@@ -104,6 +110,11 @@ UNUSUAL = FeatureSpec(
         DEVICE,
         window(aggregate=Aggregate.HISTORY_LENGTH, window=None),
         *last_transactions("customer_id", 2),
+        window(
+            name="g",
+            aggregate=Aggregate.FRAUD_RATE,
+            unless=Unless(feature='two "keys"\n', above=2.5),
+        ),
     ),
     resolution=dt.timedelta(hours=1),
     usual_over=5,
@@ -129,10 +140,24 @@ def test_a_spec_knows_what_it_reads_and_what_is_a_category():
     assert UNUSUAL.columns == (
         *("amount", "account age", "device", "card\x7f", "país", "terminal_id", "customer_id"),
     )
-    assert UNUSUAL.categories == (False, False, False, True, *[False] * 5)
+    assert UNUSUAL.categories == (False, False, False, True, *[False] * 6)
     assert UNUSUAL.reader_of("device") == PAIR.name
     counts = FeatureSpec(features=(window(), window(name="g", aggregate=Aggregate.MAX_AMOUNT)))
     assert counts.columns == ("terminal_id", "amount")
+
+
+@pytest.mark.parametrize("above", [0.0, -1.5, 2.1, 19.99, 1e-30, 2.0**24 - 1, 2.0**24 + 1, 1e38])
+def test_a_value_is_above_as_a_model_takes_both(above):
+    bound = Unless(feature="amount", above=above).bound
+    assert np.float32(bound) == np.float32(above)
+    assert np.float32(np.nextafter(bound, np.inf)) > np.float32(above)
+
+
+def test_what_leaves_frauds_out_is_named_once():
+    rate = window(aggregate=Aggregate.FRAUD_RATE, unless=UNLESS)
+    count = window(name="g", aggregate=Aggregate.FRAUD_COUNT, unless=UNLESS)
+    assert FeatureSpec(features=(AMOUNT, rate, count)).unless == (UNLESS,)
+    assert FeatureSpec(features=(AMOUNT,)).unless == ()
 
 
 def test_traffic_comes_after_the_default_features_where_it_is_asked_for():
@@ -157,8 +182,8 @@ def test_what_was_designed_for_a_simulator_is_named_and_can_be_left_out():
 
 def test_hashes_do_not_drift_and_tell_specs_apart():
     assert HANDBOOK_SPEC.hash == "23c0c64c1aaa14851f39f25d813ce3dfa7c2c4f869035721bc9c85ec39078edd"
-    assert DEFAULT_SPEC.hash == "34b15e1a6bb0f45d4a2028a9253f7b4d6d9fccc78c232c44ca3261d4e825ec06"
-    assert TRAFFIC.hash == "ed29596d47a1e0d902cff148698a8d9a8eb586e900693e8092226c7331aafea2"
+    assert DEFAULT_SPEC.hash == "65795bd631b8034f6ec5ee0cec02c29a27b4f4216dd4e29a6e4ad8514145ac71"
+    assert TRAFFIC.hash == "3754bc2fcc1f655d066ab23fb35f93673f3bd343a23d6e8816f40458a3ae5263"
     assert len({HANDBOOK_SPEC.hash, DEFAULT_SPEC.hash, UNUSUAL.hash}) == 3
     finer = dataclasses.replace(UNUSUAL, resolution=dt.timedelta(minutes=1))
     assert finer.hash != UNUSUAL.hash
@@ -255,6 +280,22 @@ def test_json_that_is_no_spec_is_refused(value, message):
         (
             lambda: FeatureSpec(features=(window(key=("device", "labelled_at")),)),
             "f: no feature may read column 'labelled_at'",
+        ),
+        (lambda: window(unless=UNLESS), "f: `unless` goes with known frauds, got count"),
+        (lambda: Unless(feature="amount", above=math.nan), r"above must be within 1e\+38"),
+        (lambda: Unless(feature="amount", above=1e39), r"above must be within 1e\+38"),
+        (
+            lambda: FeatureSpec(features=(window(aggregate=Aggregate.FRAUD_RATE, unless=UNLESS),)),
+            "must name a feature of the spec, got 'amount', which is none",
+        ),
+        (
+            lambda: FeatureSpec(
+                features=(
+                    window(name="amount", aggregate=Aggregate.FRAUD_COUNT),
+                    window(aggregate=Aggregate.FRAUD_RATE, unless=UNLESS),
+                )
+            ),
+            "got 'amount', which looks at labels itself",
         ),
         (lambda: FeatureSpec(features=(AMOUNT, AMOUNT)), r"unique, got repeated=\['amount'\]"),
     ],

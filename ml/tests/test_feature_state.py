@@ -10,11 +10,13 @@ from hypothesis import strategies as st
 from fraud_ml.default_specs import DEFAULT_SPEC, HANDBOOK_SPEC, default_spec
 from fraud_ml.errors import DataError
 from fraud_ml.feature_spec import (
+    OF_LABELS,
     Aggregate,
     FeatureSpec,
     Key,
     RowFeature,
     RowValue,
+    Unless,
     WindowFeature,
 )
 from fraud_ml.feature_state import _MANY, FeatureState
@@ -53,9 +55,28 @@ def every_feature(resolution):
                 except ValueError:  # an aggregate that takes no window, or needs one
                     continue
                 features.append(feature)
+    features += features_that_leave_frauds_out()
     return FeatureSpec(
         features=tuple(features), resolution=resolution, usual_over=3, unusual_ratio=1.5
     )
+
+
+def features_that_leave_frauds_out():
+    """Every aggregate of known frauds, by another key's history, by its own and by the row."""
+    usual = Unless(feature=f"{Key.CUSTOMER}_amount_to_median_None_0_None", above=1.37)
+    return [
+        WindowFeature(
+            name=f"{key}_{aggregate}_unless_{unless.feature}",
+            key=key,
+            aggregate=aggregate,
+            window=5 * HOUR,
+            delay=2 * HOUR,
+            unless=unless,
+        )
+        for unless in (usual, Unless(feature="amount", above=19.99))
+        for aggregate in sorted(OF_LABELS)
+        for key in KEYS
+    ]
 
 
 SPECS = {r: every_feature(r) for r in (SECOND, HOUR / 2, HOUR)}

@@ -15,11 +15,13 @@ from fraud_ml import _windows
 from fraud_ml.default_specs import DEFAULT_SPEC, HANDBOOK_SPEC, TRAFFIC_FEATURES
 from fraud_ml.errors import DataError
 from fraud_ml.feature_spec import (
+    OF_LABELS,
     Aggregate,
     FeatureSpec,
     Key,
     RowFeature,
     RowValue,
+    Unless,
     WindowFeature,
     last_transactions,
 )
@@ -46,8 +48,28 @@ def every_feature(resolution):
         features=(
             *(RowFeature(name=value.value, value=value) for value in RowValue),
             *window_features(),
+            *features_that_leave_frauds_out(),
         ),
     )
+
+
+def features_that_leave_frauds_out():
+    """Every aggregate of known frauds, by another key's history, by its own and by the row."""
+    deciding = (
+        ("customer_id_amount_to_median_None_0_None", 1.37),
+        ("customer_id_count_5_0_None", 2),
+    )
+    for unless in (*deciding, ("amount", 19.99)):
+        for aggregate in sorted(OF_LABELS):
+            for key in KEYS:
+                yield WindowFeature(
+                    name=f"{key}_{aggregate}_unless_{unless[0]}",
+                    key=key,
+                    aggregate=aggregate,
+                    window=5 * HOUR,
+                    delay=2 * HOUR,
+                    unless=Unless(feature=unless[0], above=unless[1]),
+                )
 
 
 def window_features():
@@ -201,6 +223,8 @@ class Plain:
         before = [(j, at) for j, at in inside if j != i]
         ratios = [self.ratio(j, past[:n]) for n, (j, _) in enumerate(past) if (j in dict(inside))]
         frauds = {j: at for j, at in inside if j != i and self.is_known_fraud(j, now)}
+        if feature.unless is not None:
+            frauds = {j: at for j, at in frauds.items() if not self.is_above(j, feature.unless)}
         instants = sorted({at for _, at in inside}, reverse=True)
         mean = math.fsum(amounts) / len(amounts) if amounts else 0.0
         match feature.aggregate:
@@ -249,6 +273,10 @@ class Plain:
             says for _, since, says in self.labels[self.rows[j]["transaction_id"]] if since <= now
         ]
         return bool(known) and known[-1]
+
+    def is_above(self, j, unless):
+        (deciding,) = (f for f in self.spec.features if f.name == unless.feature)
+        return np.float32(self.feature(j, deciding)) > np.float32(unless.above)
 
     def seconds(self, instants):
         return instants * (self.spec.resolution / dt.timedelta(seconds=1))
@@ -450,11 +478,11 @@ def test_a_column_that_is_not_there_is_named_with_its_feature():
         compute_features(transactions, labels, spec)
 
 
-def test_the_default_spec_holds_the_handbooks_features_and_seventeen_more():
+def test_the_default_spec_holds_the_handbooks_features_and_22_more():
     transactions, labels = stream([(hour, "ann", 0, 1.0, None) for hour in range(3)])
     features = compute_features(transactions, labels, DEFAULT_SPEC)
     handbook = compute_features(transactions, labels, HANDBOOK_SPEC)
-    assert features.num_columns == handbook.num_columns + 17
+    assert features.num_columns == handbook.num_columns + 22
     assert features.select(handbook.column_names).equals(handbook)
 
 

@@ -18,8 +18,8 @@ STEPS = st.lists(st.integers(0, 4), min_size=1, max_size=40)  # instants from on
 AMOUNTS_PAID = st.lists(st.sampled_from([0.0, 0.1, 1.0, 7.5, 20.0]), min_size=1, max_size=40)
 ROOM = 2**16
 KEY = 1  # of two
-FRAUDS = 1
-FRAUD_AMOUNTS = 3
+PENDING, FRAUDS, FRAUD_AMOUNTS, FEWER_FRAUDS = 1, 2, 3, 4
+BIT = 2  # of what FEWER_FRAUDS leaves out
 
 
 def kept(*ages, has_labels=False):
@@ -33,10 +33,10 @@ def kept(*ages, has_labels=False):
         unusual_ratio=1.0,
         has_z=False,
         arrival=-1,
-        frauds=FRAUDS if has_labels else -1,
-        fraud_amounts=FRAUD_AMOUNTS if has_labels else -1,
+        pending=PENDING if has_labels else -1,
         latest=-1,
         n_latest=1,
+        frauds=np.array([(0, FRAUDS, FRAUD_AMOUNTS), (BIT, FEWER_FRAUDS, -1)]),
         peaks=np.zeros((0, 3), dtype=np.int64),
     )
 
@@ -46,7 +46,7 @@ def queues(*widths):
 
 
 def empty(kept):
-    widths = (5, 2, 4, 3) if kept.frauds == FRAUDS else (5,)
+    widths = (5, 5, 2, 3, 2) if kept.pending == PENDING else (5,)
     return Histories(
         queues(*widths), np.zeros(2, np.int64), np.zeros((2, len(kept.ages)), np.int64)
     )
@@ -91,11 +91,12 @@ def test_entries_that_have_left_are_dropped_and_sums_start_anew():
     assert entry(histories, 5_000, AMOUNTS) < 1_024 * 10**13
 
 
-# From when on, of which instant, a fraud more or less, and of what amount.
+# From when on, of which instant, a fraud more or less, what leaves it out, and of what amount.
 CHANGES = st.tuples(
     st.integers(0, 20),
     st.integers(0, 9),
     st.sampled_from([1, -1]),
+    st.sampled_from([0, 1, BIT, 1 | BIT]),
     st.sampled_from([0.0, 0.5, 7.0]),
 )
 
@@ -104,17 +105,19 @@ CHANGES = st.tuples(
 def test_frauds_count_from_when_they_are_known(changes):
     what = kept(100, has_labels=True)
     histories = empty(what)
-    for since, instant, more, amount in changes:
-        _key_state.will_learn(histories, what, KEY, since, instant, more, amount)
-    known, of_amount = Counter(), Counter()
+    for change in changes:
+        _key_state.will_learn(histories, what, KEY, *change)
+    known, fewer, of_amount = Counter(), Counter(), Counter()
     for now in range(22):
         _key_state.learn(histories.rings, what, KEY, now)
-        for since, instant, more, amount in changes:
+        for since, instant, more, left_out, amount in changes:
             if since == now:
                 known[instant] += more
+                fewer[instant] += 0 if left_out & BIT else more
                 of_amount[instant, amount] += more
-        expected = [[at, n] for at, n in sorted(known.items()) if n]
-        assert records(histories.rings, FRAUDS) == expected
+        for queue, counted in ((FRAUDS, known), (FEWER_FRAUDS, fewer)):
+            expected = [[at, n] for at, n in sorted(counted.items()) if n]
+            assert records(histories.rings, queue) == expected
         listed = [[at, bits_of(amount), n] for (at, amount), n in sorted(of_amount.items()) if n]
         assert records(histories.rings, FRAUD_AMOUNTS) == listed
 
@@ -127,9 +130,10 @@ def test_frauds_that_have_left_all_windows_are_dropped():
     what = kept(5, has_labels=True)
     histories = empty(what)
     for instant in range(100):
-        _key_state.will_learn(histories, what, KEY, instant + 1, instant, 1, 2.5)
+        _key_state.will_learn(histories, what, KEY, instant + 1, instant, 1, 0, 2.5)
         _key_state.learn(histories.rings, what, KEY, instant + 1)
-    assert records(histories.rings, FRAUDS) == [[at, 1] for at in (96, 97, 98, 99)]
+    for queue in (FRAUDS, FEWER_FRAUDS):
+        assert records(histories.rings, queue) == [[at, 1] for at in (96, 97, 98, 99)]
     listed = [[at, bits_of(2.5), 1] for at in (96, 97, 98, 99)]
     assert records(histories.rings, FRAUD_AMOUNTS) == listed
 

@@ -59,8 +59,8 @@ def test_an_id_that_comes_again_is_remembered_once_at_its_last_place():
 
 def test_the_places_of_forgotten_keys_are_nowhere():
     index = LabelIndex(100)
-    index.remember("ab", (1, 1), [("ann", 1, 7, 1), ("bob", 1, 7, 1)])
+    index.remember("ab", (1, 1), [("ann", 1, 0, 7.5), ("bob", 1, 0, 7.5)])
     index.forget_keys(0, {"ann"})
     assert index.places["a"][1] < -(2**61)
-    assert index.places["a"][2:] == (7, 1)
-    assert index.places["b"] == ("bob", 1, 7, 1)
+    assert index.places["a"][2:] == (0, 7.5)
+    assert index.places["b"] == ("bob", 1, 0, 7.5)

@@ -15,6 +15,7 @@ from fraud_ml.feature_spec import (
     FeatureSpec,
     RowFeature,
     RowValue,
+    Unless,
     WindowFeature,
 )
 from fraud_ml.model import FraudNet, ModelConfig
@@ -28,7 +29,7 @@ USUAL = WindowFeature(
 COUNTRY = ColumnFeature(name="country", column="country", kind=ColumnKind.CATEGORY)
 
 
-def of_terminal(aggregate, *, days=7, delay=7, of=None):
+def of_terminal(aggregate, *, days=7, delay=7, of=None, unless=None):
     return WindowFeature(
         name="it",
         key="terminal_id",
@@ -36,6 +37,7 @@ def of_terminal(aggregate, *, days=7, delay=7, of=None):
         window=days * DAY,
         delay=delay * DAY,
         of=of,
+        unless=unless,
     )
 
 
@@ -57,6 +59,11 @@ def of_terminal(aggregate, *, days=7, delay=7, of=None):
             "1 known fraud of this terminal in 7 days",
         ),
         (of_terminal(Aggregate.LAST_LABEL), 1.0, "this terminal's last known label is fraud"),
+        (
+            of_terminal(Aggregate.FRAUD_RUN_LENGTH, unless=Unless(feature="to_usual", above=2.5)),
+            3.0,
+            "3 known frauds of this terminal in a row, without frauds whose to usual was above 2.5",
+        ),
         (
             of_terminal(Aggregate.FRAUD_AGE),
             8.5 * 86_400,
