@@ -268,7 +268,7 @@ PEERS = (
         "random_forest",
         fit_random_forest,
         _suggest_random_forest,
-        # scikit-learn's, whose square root of 32 features is 0.18 of them.
+        # scikit-learn's is the square root of the features: of 32 of them, 0.18.
         start={
             "n_estimators": 100,
             "max_depth": None,
