@@ -265,7 +265,7 @@ def test_the_command_scores_with_the_champion_and_says_what_it_found(
     said = capsys.readouterr()
     assert "scores of fraud version 1" in said.out
     assert f"output: {options.output}" in said.out
-    assert "score by customer_id: " in said.err
+    assert "score by terminal_id: " in said.err
     (report,) = (home / "reports").iterdir()
     assert f"report: {report}\n" in said.out
     assert report.name == "scores-fraud-1-2018-05-15.html"
