@@ -100,6 +100,7 @@ MAX_NTH = 64
 """How far back :data:`OF_NTH_LAST` may look; an engine that runs forever keeps that many a key."""
 
 _LARGEST_BOUND = 1e38  # there are larger numbers of float32
+_MAX_UNLESS = 62  # the running state keeps a bit of a number for each
 
 _WITHOUT_DELAY = WITHOUT_WINDOW | {Aggregate.DISTINCT}
 # A payment's own label is never known, so a window that ends with it has no last label.
@@ -292,6 +293,10 @@ class FeatureSpec:
             )
 
     def _check_unless(self) -> None:
+        if len(self.unless) > _MAX_UNLESS:
+            raise ValueError(
+                f"a spec may have {_MAX_UNLESS} different `unless`, got {len(self.unless)}"
+            )
         deciding = {feature.name for feature in self.features if not _looks_at_labels(feature)}
         for unless in self.unless:
             if unless.feature not in deciding:

@@ -46,6 +46,18 @@ def window(**changes):
     return WindowFeature(**(fields | changes))
 
 
+def frauds_unless(n):
+    """Features of known frauds, each of which leaves out others."""
+    return [
+        window(
+            name=f"f{above}",
+            aggregate=Aggregate.FRAUD_COUNT,
+            unless=Unless(feature="amount", above=above),
+        )
+        for above in range(n)
+    ]
+
+
 def column(name, column, kind):
     return ColumnFeature(name=name, column=column, kind=ColumnKind(kind))
 
@@ -158,6 +170,7 @@ def test_what_leaves_frauds_out_is_named_once():
     count = window(name="g", aggregate=Aggregate.FRAUD_COUNT, unless=UNLESS)
     assert FeatureSpec(features=(AMOUNT, rate, count)).unless == (UNLESS,)
     assert FeatureSpec(features=(AMOUNT,)).unless == ()
+    assert len(FeatureSpec(features=(AMOUNT, *frauds_unless(62))).unless) == 62
 
 
 def test_traffic_comes_after_the_default_features_where_it_is_asked_for():
@@ -296,6 +309,10 @@ def test_json_that_is_no_spec_is_refused(value, message):
                 )
             ),
             "got 'amount', which looks at labels itself",
+        ),
+        (
+            lambda: FeatureSpec(features=(AMOUNT, *frauds_unless(63))),
+            "62 different `unless`, got 63",
         ),
         (lambda: FeatureSpec(features=(AMOUNT, AMOUNT)), r"unique, got repeated=\['amount'\]"),
     ],
