@@ -9,7 +9,6 @@ import statistics
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +26,7 @@ from experiments import protocol
 from experiments.compare_options import CompareOptions, parse_compare_options
 from experiments.contenders import Contender, Settings, with_last_payments
 from experiments.picture import FoldScores, draw
+from experiments.settings import read_settings
 from experiments.table import METRICS, Line, as_results, as_table, measure
 from experiments.tracking import Tracker
 from experiments.trainings import KeptTrainings, Train, Training, train
@@ -38,13 +38,6 @@ from fraud_ml.simulator import simulate
 from tools.bench.harness import to_json
 
 _COLUMNS = 140  # of the table, where no terminal says how many there are
-
-
-def read_settings() -> dict[str, Settings]:
-    """The settings that a search found on the handbook's validation folds, by contender."""
-    text = resources.files("experiments").joinpath("settings.json").read_text(encoding="utf-8")
-    settings: dict[str, Settings] = json.loads(text)
-    return settings
 
 
 def tune(

@@ -26,6 +26,7 @@ from experiments.contenders import CONTENDERS, OURS, Contender, Score, Settings
 from experiments.picture import draw, precision_at_recalls
 from experiments.scoring_time import BATCH, ScoringTime, time_scoring
 from experiments.sequence_training import LAST_PAYMENTS, SequenceConfig, train_sequence
+from experiments.settings import read_settings
 from experiments.table import Line, as_results, as_table, half_interval
 from experiments.tracking import Tracker
 from fraud_ml.default_specs import DEFAULT_SPEC
@@ -341,7 +342,7 @@ def test_who_is_not_there_cannot_take_part(
 
 
 def test_settings_are_there_for_every_contender_and_ours_are_the_defaults() -> None:
-    settings = compare.read_settings()
+    settings = read_settings()
     assert list(settings) == [contender.name for contender in CONTENDERS]
     assert settings[OURS.name] == {}  # what was found became the library's defaults
 

@@ -1,0 +1,93 @@
+"""By the handbook's test, how good is the best score that anyone could give?"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from batch_proc.fold import Days, Fold, make_folds
+from batch_proc.history import History
+from experiments.contenders import CONTENDERS
+from experiments.robustness import population, seeds
+from experiments.settings import read_settings
+from experiments.study import Study
+from experiments.sweep import FIGURE, Sweep
+from experiments.table import METRICS, measure
+from fraud_ml.default_specs import DEFAULT_SPEC
+from fraud_ml.oracle import Knowledge, oracle_scores
+from fraud_ml.scenario import Scenario
+from fraud_ml.simulator import simulate
+
+Floats = npt.NDArray[np.float64]
+
+_WEEK = 7  # days to train on, to wait for labels, to test on; and from one fold to the next
+ORACLES = {
+    "oracle": Knowledge(),
+    "no_cents": Knowledge(cents=False),
+    "no_kinds": Knowledge(scenarios=False),
+    "neither": Knowledge(cents=False, scenarios=False),
+}
+MODELS = ("ours", "xgboost", "lightgbm")
+SWEEP = Sweep(
+    points={
+        "oracle": "oracle",
+        "no_cents": "without\ncents",
+        "no_kinds": "without\nkinds",
+        "neither": "with\nneither",
+        "ours": "ours",
+        "xgboost": "XGBoost",
+        "lightgbm": "LightGBM",
+    },
+    series={"ap": "mean of the folds of a simulation"},
+    baseline="neither",
+    title="Models come near to what can be known",
+    x="who scores",
+)
+
+
+def run(study: Study) -> None:
+    """The folds of the handbook's test in simulations of its process, another seed each."""
+    parameters = study.parameters
+    found = np.zeros((len(SWEEP.points), len(seeds(study)), len(METRICS)))
+    for number, seed in enumerate(seeds(study)):
+        days = _days(parameters["first_fold"], parameters["n_folds"])
+        scenario = Scenario(
+            seed=seed,
+            n_days=(days[-1].end - Scenario().start).days,
+            population=population(parameters),
+        )
+        simulation = simulate(scenario)
+        folds = make_folds(History(simulation.transactions, simulation.labels), days, DEFAULT_SPEC)
+        known = [oracle_scores(simulation, scenario, it) for it in ORACLES.values()]
+        found[:, number] = [
+            *(_reached(folds, [score[fold.test.number] for fold in folds]) for score in known),
+            *(_trained(model, folds, seed, quick=parameters["quick"]) for model in MODELS),
+        ]
+    for metric, values in zip(METRICS, np.moveaxis(found, 2, 0), strict=True):
+        dataclasses.replace(SWEEP, series={metric: metric}).log(study, {metric: values})
+    numbers = {name: metric.value for name, metric in study.metrics.items()}
+    SWEEP.draw(study.file(FIGURE), numbers)
+
+
+def _days(first: int, n_folds: int) -> list[Days]:
+    """Of folds a week apart, from the day ``first`` of a simulation on."""
+    starts = [Scenario().start + dt.timedelta(days=first + fold * _WEEK) for fold in range(n_folds)]
+    return [Days(train_start=it, train=_WEEK, delay=_WEEK, test=_WEEK) for it in starts]
+
+
+def _trained(model: str, folds: Sequence[Fold], seed: int, *, quick: bool) -> Floats:
+    contender = next(it for it in CONTENDERS if it.name == model)
+    settings = {**read_settings()[model], **(contender.quick or {} if quick else {})}
+    scores = [contender.fit(it.train, settings, seed)(it.test.features) for it in folds]
+    return _reached(folds, scores)
+
+
+def _reached(folds: Sequence[Fold], scores: Sequence[npt.NDArray[np.floating]]) -> Floats:
+    """The metrics, the mean over the folds: shape (3,)."""
+    by_fold = [measure(fold, score) for fold, score in zip(folds, scores, strict=True)]
+    mean: Floats = np.mean(by_fold, axis=0)
+    return mean
