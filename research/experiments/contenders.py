@@ -218,6 +218,7 @@ def _suggest_tabm(trial: Trial) -> Settings:
         "n_blocks": trial.suggest_int("n_blocks", 1, 4),
         "d_block": trial.suggest_categorical("d_block", [64, 128, 256, 512]),
         "dropout": trial.suggest_float("dropout", 0, 0.5),
+        "scale": trial.suggest_categorical("scale", ["standard", "quantiles"]),
         "n_bins": trial.suggest_int("n_bins", 8, 64),
         "d_embedding": trial.suggest_categorical("d_embedding", [8, 16, 32]),
         "learning_rate": trial.suggest_float("learning_rate", 1e-4, 5e-3, log=True),
@@ -249,7 +250,7 @@ _VARIED = (
 OURS = Contender("ours", fit_ours, _suggest_ours, start={name: _DEFAULTS[name] for name in _VARIED})
 _TABM_DEFAULTS = dataclasses.asdict(TabmConfig())
 _TABM_VARIED = (
-    *("k", "n_blocks", "d_block", "dropout", "n_bins", "d_embedding"),
+    *("k", "n_blocks", "d_block", "dropout", "scale", "n_bins", "d_embedding"),
     *("learning_rate", "weight_decay", "max_epochs"),
 )
 _SEQUENCE_DEFAULTS = dataclasses.asdict(SequenceConfig())

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import numpy.typing as npt
 from sklearn.feature_selection import VarianceThreshold
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import QuantileTransformer
+from sklearn.preprocessing import MinMaxScaler, QuantileTransformer, StandardScaler
 
 from fraud_ml.errors import DataError
 
 Floats = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
+Scale = Literal["standard", "quantiles"]
 
 
 def parts_of_customers(
@@ -45,26 +48,32 @@ def check_parts(model: str, is_fraud: Bools, left_out: Bools) -> None:
         )
 
 
-def fit_preparation(features: Floats, seed: int) -> Pipeline:
-    """Turns features into normal numbers by their quantiles, as TabM's authors do.
+def fit_preparation(features: Floats, scale: Scale, seed: int) -> Pipeline:
+    """Brings features on one scale: mean 0 and deviation 1, or normal numbers by their quantiles.
 
-    A missing value is the median, and tells so in a feature beside.
+    A missing value is the median, and tells so in a feature beside. What lies beyond all that it
+    was fitted to counts as the outermost of it, as to a tree: how long customers have been known
+    grows from day to day.
 
     Args:
         features: to fit it to, shape ``(N, F)``, NaN where missing.
-        seed: of the noise that parts equal values.
+        scale: quantiles are what TabM's authors take.
+        seed: of the noise that parts equal values before their quantiles are taken.
     """
+    known = make_pipeline(
+        SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True),
+        VarianceThreshold(),  # the embeddings take no feature that never varies
+    )
+    filled = known.fit_transform(features)
+    if scale == "standard":
+        within = make_pipeline(MinMaxScaler(clip=True), StandardScaler())
+        return make_pipeline(known, within.fit(filled))
     quantiles = QuantileTransformer(
         n_quantiles=max(min(len(features) // 30, 1000), 10),
         output_distribution="normal",
         subsample=10**9,
         random_state=seed,
     )
-    known = make_pipeline(
-        SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True),
-        VarianceThreshold(),  # the embeddings take no feature that never varies
-    )
-    filled = known.fit_transform(features)
     noise = np.random.default_rng(seed).normal(0, 1e-5, filled.shape)
     quantiles.fit(filled + noise)  # which parts values that are equal, as in TabM's notebook
     return make_pipeline(known, quantiles)

@@ -150,7 +150,7 @@ def _train_one(
     rows: Rows, left_out: Bools, config: SequenceConfig, seed: int
 ) -> Callable[[Floats], Floats]:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    prepare = fit_preparation(rows.features[~left_out, : -2 * LAST_PAYMENTS], seed)
+    prepare = fit_preparation(rows.features[~left_out, : -2 * LAST_PAYMENTS], "standard", seed)
     taught = _Inputs.of(rows.features[~left_out], prepare, device)
     asked = _Inputs.of(rows.features[left_out], prepare, device)
     y = torch.as_tensor(rows.is_fraud[~left_out], dtype=torch.float32, device=device)
