@@ -37,7 +37,9 @@ class ModelConfig:
     """Width of a feature's embedding."""
     n_layers: int = 3
     width: int = 64
-    dropout: float = 0.086
+    dropout: float = 0.0
+    """The trials' best had 0.086, which gains nothing (AP on the validation folds .7605, and .7608
+    without) and takes two fifths of the training."""
 
     def __post_init__(self) -> None:
         for name, least in (
