@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import datetime as dt
 from collections.abc import Sequence
 
@@ -15,7 +14,7 @@ from experiments.contenders import CONTENDERS
 from experiments.robustness import population, seeds
 from experiments.settings import read_settings
 from experiments.study import Study
-from experiments.sweep import FIGURE, Sweep
+from experiments.sweep import log_values
 from experiments.table import METRICS, measure
 from fraud_ml.default_specs import DEFAULT_SPEC
 from fraud_ml.oracle import Knowledge, oracle_scores
@@ -32,27 +31,13 @@ ORACLES = {
     "neither": Knowledge(cents=False, scenarios=False),
 }
 MODELS = ("ours", "xgboost", "lightgbm")
-SWEEP = Sweep(
-    points={
-        "oracle": "oracle",
-        "no_cents": "without\ncents",
-        "no_kinds": "without\nkinds",
-        "neither": "with\nneither",
-        "ours": "ours",
-        "xgboost": "XGBoost",
-        "lightgbm": "LightGBM",
-    },
-    series={"ap": "mean of the folds of a simulation"},
-    baseline="neither",
-    title="Models come near to what can be known",
-    x="who scores",
-)
+BASELINE = "neither"
 
 
 def run(study: Study) -> None:
     """The folds of the handbook's test in simulations of its process, another seed each."""
     parameters = study.parameters
-    found = np.zeros((len(SWEEP.points), len(seeds(study)), len(METRICS)))
+    found = np.zeros((len(seeds(study)), len(ORACLES) + len(MODELS), len(METRICS)))
     for number, seed in enumerate(seeds(study)):
         days = _days(parameters["first_fold"], parameters["n_folds"])
         scenario = Scenario(
@@ -63,14 +48,17 @@ def run(study: Study) -> None:
         simulation = simulate(scenario)
         folds = make_folds(History(simulation.transactions, simulation.labels), days, DEFAULT_SPEC)
         known = [oracle_scores(simulation, scenario, it) for it in ORACLES.values()]
-        found[:, number] = [
+        found[number] = [
             *(_reached(folds, [score[fold.test.number] for fold in folds]) for score in known),
             *(_trained(model, folds, seed, quick=parameters["quick"]) for model in MODELS),
         ]
-    for metric, values in zip(METRICS, np.moveaxis(found, 2, 0), strict=True):
-        dataclasses.replace(SWEEP, series={metric: metric}).log(study, {metric: values})
-    numbers = {name: metric.value for name, metric in study.metrics.items()}
-    SWEEP.draw(study.file(FIGURE), numbers)
+    by_who = dict(zip((*ORACLES, *MODELS), np.moveaxis(found, 1, 0), strict=True))
+    for column, metric in enumerate(METRICS):
+        baseline = by_who[BASELINE][:, column]
+        for who, reached in by_who.items():
+            log_values(study, f"{metric}_{who}", reached[:, column])
+            if who != BASELINE:
+                log_values(study, f"{metric}_{who}_change", reached[:, column] - baseline)
 
 
 def _days(first: int, n_folds: int) -> list[Days]:
