@@ -151,7 +151,7 @@ def _suggest_ours(trial: Trial) -> Settings:
         "embedding": trial.suggest_categorical("embedding", [2, 4, 8]),
         "n_layers": trial.suggest_int("n_layers", 1, 3),
         "width": trial.suggest_categorical("width", [16, 32, 64]),
-        "dropout": trial.suggest_categorical("dropout", [0.0, 0.1, 0.3]),
+        "dropout": trial.suggest_float("dropout", 0, 0.4),
         "max_epochs": trial.suggest_int("max_epochs", 4, 12),
         "peak_learning_rate": trial.suggest_float("peak_learning_rate", 3e-3, 5e-2, log=True),
         "weight_decay": trial.suggest_float("weight_decay", 1e-3, 1.0, log=True),
