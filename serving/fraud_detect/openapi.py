@@ -104,6 +104,7 @@ def _refusals() -> dict[str, Any]:
         ),
         "413": {"description": "Too many transactions, or bytes: then without content."},
         "503": _answer("The queue is full: try again.", "ServerError"),
+        "500": _answer("As 507: send it again.", "ServerError"),
         "507": _answer("The worker died of it, or beside it: send it again.", "ServerError"),
     }
 

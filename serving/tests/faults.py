@@ -104,6 +104,16 @@ def degraded(n: int) -> Callable[[list[Sent]], bool]:
     return lambda sent: sum(one.status == 200 and not one.is_full for one in sent) >= n
 
 
+def lost_with_a_worker(load: Load, n_threads: int = 4) -> list[Sent]:
+    """What was sent without getting scores: only what one worker was at when it was killed."""
+    lost = [one for one in load.sent if one.status != 200]
+    # Which of the two, depends on whether TorchServe sees first how the worker ended.
+    assert {one.status for one in lost} <= {500, 507}, lost
+    assert {one.answer["message"] for one in lost} <= {"Worker died."}, lost
+    assert len(lost) <= n_threads, lost  # each has one payment under way
+    return lost
+
+
 def same_features_as_offline(url: str) -> None:
     fresh = [row | {"transaction_id": row["transaction_id"] + 10**6} for row in ROWS[-40:]]
     with state_of(url) as state:

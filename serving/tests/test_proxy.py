@@ -154,7 +154,9 @@ def test_scoring_is_by_post(proxy, service, method) -> None:
     assert not service.asked
 
 
-@pytest.mark.parametrize(("status", "after"), [(503, "1"), (507, "1"), (400, None), (413, None)])
+@pytest.mark.parametrize(
+    ("status", "after"), [(500, "1"), (503, "1"), (507, "1"), (400, None), (413, None)]
+)
 def test_it_is_said_when_to_try_again_and_the_service_s_words_stay(
     proxy, service, status, after
 ) -> None:
