@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -164,8 +165,12 @@ def start_over(study: optuna.Study) -> int:
 
 
 def name_of(contender: Contender, folds: Sequence[Fold]) -> str:
-    """A name for the search of a contender's settings on these folds: other rows, another name."""
-    return f"{contender.name}-{digest_of(folds)[:12]}"
+    """A name for the search of a contender's settings on these folds.
+
+    Other rows, or another start, as after a change of the model: another name, and a new search.
+    """
+    searched = f"{digest_of(folds)} {json.dumps(contender.start, sort_keys=True)}"
+    return f"{contender.name}-{hashlib.sha256(searched.encode()).hexdigest()[:12]}"
 
 
 def digest_of(folds: Sequence[Fold]) -> str:

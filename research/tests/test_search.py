@@ -191,6 +191,14 @@ def test_no_process_is_left_of_a_search_that_ends(tmp_path: Path, sent: signal.S
         assert (said, errors, search.returncode) == ("INTERRUPTED\n", "", 0)
 
 
+def test_other_rows_or_another_start_are_another_search() -> None:
+    name = name_of(LIGHTGBM, FOLDS[:1])
+    assert name == name_of(LIGHTGBM, FOLDS[:1])
+    assert name != name_of(LIGHTGBM, FOLDS[1:])
+    other = dataclasses.replace(LIGHTGBM, start={**LIGHTGBM.start, "num_leaves": 17})
+    assert name != name_of(other, FOLDS[:1])
+
+
 def test_processes_that_ask_at_once_try_nothing_twice(tmp_path: Path) -> None:
     database = tmp_path / "search.db"
     name = name_of(AT_ONCE, FOLDS[:1])
