@@ -28,7 +28,7 @@ class Loaded:
     waiting: int
     """Requests that no worker has taken yet."""
     batch_size: int
-    batch_delay_ms: int
+    batch_delay_us: int
     response_timeout_s: int
 
 
@@ -88,7 +88,7 @@ class Management:
             "initial_workers": workers,
             "synchronous": "true",
             "batch_size": like.batch_size,
-            "max_batch_delay": like.batch_delay_ms,
+            "max_batch_delay": like.batch_delay_us,
             "response_timeout": like.response_timeout_s,
         }
         self._call("POST", f"/models?{urlencode(options)}")
@@ -126,6 +126,6 @@ def _loaded(model: dict[str, Any]) -> Loaded:
         ready=sum(worker["status"] == "READY" for worker in model["workers"]),
         waiting=model["jobQueueStatus"]["pendingRequests"],
         batch_size=model["batchSize"],
-        batch_delay_ms=model["maxBatchDelay"],
+        batch_delay_us=model["maxBatchDelay"],
         response_timeout_s=model["responseTimeout"],
     )

@@ -22,6 +22,11 @@ class ServerFolder:
         return self.path / "archives"
 
     @property
+    def classes(self) -> Path:
+        """Java's, in place of some of TorchServe's own."""
+        return self.path / "classes"
+
+    @property
     def logs(self) -> Path:
         """What the server and its workers say."""
         return self.path / "logs"
@@ -69,7 +74,7 @@ class ServerFolder:
 
     def create(self) -> None:
         """Makes the folders in it."""
-        for folder in (self.archives, self.logs, self.temporary, self.at_work):
+        for folder in (self.archives, self.classes, self.logs, self.temporary, self.at_work):
             folder.mkdir(exist_ok=True)
 
     def last_words(self) -> str:

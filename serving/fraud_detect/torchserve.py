@@ -25,6 +25,7 @@ from fraud_detect.errors import ServingError
 from fraud_detect.management import Management, management_of
 from fraud_detect.processes import DIES_WITH_US, python_path
 from fraud_detect.server_folder import ServerFolder
+from fraud_detect.torchserve_batches import wait_microseconds
 from fraud_detect.torchserve_config import (
     Ports,
     ServerOptions,
@@ -222,13 +223,15 @@ def _java(folder: ServerFolder) -> list[str]:
     if found is None or found.origin is None:
         raise ServingError("TorchServe is not installed: there is no package ts")
     package = Path(found.origin).resolve().parent
+    frontend = package / "frontend"
+    wait_microseconds(frontend / "model-server.jar", folder.classes)
     return [
         str(JAVA_HOME / "bin" / "java") if JAVA_HOME else "java",
         f"-Dmodel_server_home={package.parent}",
         f"-Dlog4j.configurationFile=file://{folder.path / 'log4j2.xml'}",
         f"-Djava.io.tmpdir={folder.temporary}",
         *("-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=4"),
-        *("-cp", f"{package / 'frontend'}/*", "org.pytorch.serve.ModelServer"),
+        *("-cp", f"{folder.classes}:{frontend}/*", "org.pytorch.serve.ModelServer"),
     ]
 
 

@@ -42,8 +42,9 @@ class ServerOptions:
     workers: int = 1
     batch_size: int = 32
     """Requests that a worker takes at once, at most."""
-    batch_delay_ms: int = 1
-    """How long it waits for more than one; the least that is not none."""
+    batch_delay_us: int = 1
+    """How long it waits for each further one; the least with which a batch may be of more than two,
+    :mod:`fraud_detect.torchserve_batches`."""
     queue: int = 1_000
     """Requests that may wait; above it they get 503."""
     response_timeout_s: int = 30
@@ -63,7 +64,7 @@ def properties(options: ServerOptions, folder: Path, version: str) -> str:
         "minWorkers": options.workers,
         "maxWorkers": options.workers,
         "batchSize": options.batch_size,
-        "maxBatchDelay": options.batch_delay_ms,
+        "maxBatchDelay": options.batch_delay_us,
         "responseTimeout": options.response_timeout_s,
     }
     lines: dict[str, object] = {
