@@ -27,7 +27,23 @@ def test_days(options: DataOptions, history: History) -> list[Days]:
     start = options.train_start
     if start is None:
         start = TEST_START if first < TEST_START <= latest else latest
-    return [Days(train_start=start + n * _WEEK, **lengths) for n in range(N_FOLDS)]
+    return weekly(start, N_FOLDS, **lengths)
+
+
+def weekly(
+    start: dt.date, n_folds: int, *, train: int = 7, delay: int = 7, test: int = 7
+) -> list[Days]:
+    """The days of folds a week apart, the first of which trains from ``start`` on.
+
+    Args:
+        start: a day.
+        n_folds: at least 1.
+        train: days.
+        delay: days.
+        test: days.
+    """
+    starts = (start + n * _WEEK for n in range(n_folds))
+    return [Days(train_start=it, train=train, delay=delay, test=test) for it in starts]
 
 
 def validation_days(tests: list[Days]) -> list[Days]:

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from batch_proc.fold import Days, Fold, make_folds
+from batch_proc.fold import Fold, make_folds
 from batch_proc.history import History
 from experiments.contenders import CONTENDERS
+from experiments.protocol import weekly
 from experiments.robustness import population, seeds
 from experiments.settings import read_settings
 from experiments.study import Study
@@ -23,7 +24,6 @@ from fraud_ml.simulator import simulate
 
 Floats = npt.NDArray[np.float64]
 
-_WEEK = 7  # days to train on, to wait for labels, to test on; and from one fold to the next
 ORACLES = {
     "oracle": Knowledge(),
     "no_cents": Knowledge(cents=False),
@@ -37,9 +37,10 @@ BASELINE = "neither"
 def run(study: Study) -> None:
     """The folds of the handbook's test in simulations of its process, another seed each."""
     parameters = study.parameters
+    first = Scenario().start + dt.timedelta(days=parameters["first_fold"])
+    days = weekly(first, parameters["n_folds"])
     found = np.zeros((len(seeds(study)), len(ORACLES) + len(MODELS), len(METRICS)))
     for number, seed in enumerate(seeds(study)):
-        days = _days(parameters["first_fold"], parameters["n_folds"])
         scenario = Scenario(
             seed=seed,
             n_days=(days[-1].end - Scenario().start).days,
@@ -59,12 +60,6 @@ def run(study: Study) -> None:
             log_values(study, f"{metric}_{who}", reached[:, column])
             if who != BASELINE:
                 log_values(study, f"{metric}_{who}_change", reached[:, column] - baseline)
-
-
-def _days(first: int, n_folds: int) -> list[Days]:
-    """Of folds a week apart, from the day ``first`` of a simulation on."""
-    starts = [Scenario().start + dt.timedelta(days=first + fold * _WEEK) for fold in range(n_folds)]
-    return [Days(train_start=it, train=_WEEK, delay=_WEEK, test=_WEEK) for it in starts]
 
 
 def _trained(model: str, folds: Sequence[Fold], seed: int, *, quick: bool) -> Floats:
