@@ -24,6 +24,7 @@ def in_words(
     *,
     amount: float | None = None,
     transaction: Mapping[str, object] | None = None,
+    deciding: Feature | None = None,
 ) -> str:
     """What ``feature`` says with ``value``, as a clause without a full stop.
 
@@ -32,6 +33,7 @@ def in_words(
         value: its value; NaN where it is missing.
         amount: of the transaction, where it is known.
         transaction: its columns, for those that are categories.
+        deciding: the feature that ``unless`` names.
     """
     if isinstance(feature, RowFeature):
         return _ROW_WORDS[feature.value](value)
@@ -39,7 +41,8 @@ def in_words(
         return _of_column(feature, value, transaction or {})
     if np.isnan(value):
         return f"{_whose(feature)} history is missing"
-    return _WINDOW_WORDS[feature.aggregate](feature, value, _amount(amount)) + _left_out(feature)
+    words = _WINDOW_WORDS[feature.aggregate](feature, value, _amount(amount))
+    return words + _left_out(feature, deciding)
 
 
 def _of_column(feature: ColumnFeature, value: float, transaction: Mapping[str, object]) -> str:
@@ -109,11 +112,15 @@ def _window(feature: WindowFeature) -> str:
     return f" in {_span(feature.window)}"
 
 
-def _left_out(feature: WindowFeature) -> str:
+def _left_out(feature: WindowFeature, deciding: Feature | None) -> str:
     if feature.unless is None:
         return ""
-    what = _readable(feature.unless.feature)
-    return f", without frauds whose {what} was above {_number(feature.unless.above)}"
+    above = _number(feature.unless.above)
+    if isinstance(deciding, RowFeature) and deciding.value is RowValue.AMOUNT:
+        return f", without frauds of more than {above}"
+    if isinstance(deciding, WindowFeature) and deciding.aggregate is Aggregate.AMOUNT_TO_MEDIAN:
+        return f", without frauds of more than {above} × the {_key(deciding)}'s usual"
+    return f", without frauds whose {_readable(feature.unless.feature)} was above {above}"
 
 
 def _times(feature: WindowFeature, value: float, amount: str, of: str) -> str:

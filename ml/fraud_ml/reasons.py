@@ -11,7 +11,7 @@ import torch
 
 from fraud_ml._words import in_words
 from fraud_ml.attribution import Attributor
-from fraud_ml.feature_spec import FeatureSpec, RowFeature, RowValue
+from fraud_ml.feature_spec import FeatureSpec, RowFeature, RowValue, WindowFeature
 from fraud_ml.model import FraudNet
 
 
@@ -37,6 +37,11 @@ class Explainer:
             raise ValueError("the net takes other features than the spec has")
         self._attributor = Attributor(net)
         self._spec = spec
+        by_name = dict(zip(spec.names, spec.features, strict=True))
+        self._deciding = [
+            by_name[it.unless.feature] if isinstance(it, WindowFeature) and it.unless else None
+            for it in spec.features
+        ]
 
     def explain(
         self,
@@ -68,6 +73,7 @@ class Explainer:
                         float(features[row, column]),
                         amount=amount[row],
                         transaction=transactions[row] if transactions is not None else {},
+                        deciding=self._deciding[column],
                     ),
                 )
                 for column in columns.tolist()

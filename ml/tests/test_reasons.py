@@ -100,6 +100,22 @@ def test_a_feature_in_words(feature, value, words):
     assert in_words(feature, value, amount=512.4) == words
 
 
+@pytest.mark.parametrize(
+    ("deciding", "words"),
+    [
+        (USUAL, "of more than 2 × the customer's usual"),
+        (AMOUNT, "of more than 2"),
+        (of_terminal(Aggregate.COUNT), "whose decider was above 2"),
+    ],
+)
+def test_frauds_that_another_feature_leaves_out_are_named_by_it(deciding, words):
+    feature = of_terminal(Aggregate.FRAUD_COUNT, delay=0, unless=Unless(feature="decider", above=2))
+    assert (
+        in_words(feature, 3.0, deciding=deciding)
+        == f"3 known frauds of this terminal in 7 days, without frauds {words}"
+    )
+
+
 @pytest.mark.parametrize("aggregate", Aggregate)
 def test_every_aggregate_has_words(aggregate):
     feature = WindowFeature(
@@ -152,6 +168,19 @@ def test_the_reasons_are_what_raised_the_score_the_strongest_first(explainer):
     assert country[0].text == "country is XX"
     assert {reason.feature for reason in both} == {"usual", "country"}
     assert both[0].contribution >= both[1].contribution > 1
+
+
+def test_a_reason_names_what_was_left_out_by_what_decides():
+    frauds = of_terminal(Aggregate.FRAUD_COUNT, unless=Unless(feature="usual", above=2))
+    spec = FeatureSpec(features=(frauds, USUAL))
+    net = FraudNet(spec.categories, ModelConfig(n_groups=2, width=16))
+    rng = np.random.default_rng(0)
+    x = rng.uniform(0, 8, (500, 2)).astype(np.float32)
+    fit_inputs(net, x, x[:, 0] > 5)
+    found = Explainer(net.eval(), spec).explain(x, at_most=2)
+    texts = {reason.text for reasons in found for reason in reasons if reason.feature == "it"}
+    assert texts
+    assert all(text.endswith("of more than 2 × the customer's usual") for text in texts)
 
 
 def test_what_lowered_the_score_is_no_reason(explainer):
