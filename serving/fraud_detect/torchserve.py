@@ -117,7 +117,7 @@ class TorchServe:
         (folder.path / "metrics.yaml").write_text(metrics())
         config = folder.path / "config.properties"
         config.write_text(properties(self.options, folder.path, self._version))
-        program = [*DIES_WITH_US, *_java(folder)]
+        program = [*DIES_WITH_US, *_java(folder, self.options.workers)]
         archives = ["-s", str(folder.archives)]
         arguments = ["--python", sys.executable, "-f", str(config), *archives, "-ncs"]
         with (folder.logs / "stdout.log").open("wb") as output:
@@ -218,7 +218,7 @@ def _check_ports(ports: Ports) -> None:
                 ) from None
 
 
-def _java(folder: ServerFolder) -> list[str]:
+def _java(folder: ServerFolder, workers: int) -> list[str]:
     found = importlib.util.find_spec("ts")
     if found is None or found.origin is None:
         raise ServingError("TorchServe is not installed: there is no package ts")
@@ -231,6 +231,8 @@ def _java(folder: ServerFolder) -> list[str]:
         f"-Dlog4j.configurationFile=file://{folder.path / 'log4j2.xml'}",
         f"-Djava.io.tmpdir={folder.temporary}",
         *("-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=4"),
+        # On two cores Java has no pool by itself, and starts a thread for each batch of a worker.
+        f"-Djava.util.concurrent.ForkJoinPool.common.parallelism={max(2, workers)}",
         *("-cp", f"{folder.classes}:{frontend}/*", "org.pytorch.serve.ModelServer"),
     ]
 
