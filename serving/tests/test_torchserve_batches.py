@@ -5,6 +5,7 @@ import threading
 import zipfile
 from pathlib import Path
 
+import psutil
 import pytest
 from payments import bodies_of, small_simulation
 from server import ask, running_server, settings_in
@@ -21,6 +22,13 @@ def frontend() -> Path:
     assert found is not None
     assert found.origin is not None
     return Path(found.origin).parent / "frontend" / "model-server.jar"
+
+
+def threads_of_java() -> set[str]:
+    """The names of its threads, of which the system knows 15 characters."""
+    (java,) = [it for it in psutil.Process().children(recursive=True) if it.name() == "java"]
+    tasks = Path(f"/proc/{java.pid}/task")
+    return {(task / "comm").read_text().rstrip() for task in tasks.iterdir()}
 
 
 def test_a_class_differs_in_its_unit_alone(frontend, tmp_path) -> None:
@@ -42,7 +50,7 @@ def test_a_class_of_another_version_is_left_as_it_is(frontend, tmp_path, caplog)
     assert "unknown TorchServe" in caplog.text
 
 
-def test_one_request_waits_microseconds_and_those_that_come_together_are_a_batch(tmp_path) -> None:
+def test_requests_wait_microseconds_for_others_and_a_pool_takes_each_batch(tmp_path) -> None:
     alone, *together = bodies_of(small_simulation().transactions.slice(0, 4))
     replies = []
 
@@ -57,6 +65,7 @@ def test_one_request_waits_microseconds_and_those_that_come_together_are_a_batch
             thread.start()
         for thread in threads:
             thread.join()
+        assert "ForkJoinPool.co" in threads_of_java()
     assert [reply.status for reply in replies] == [200] * 4
     with open_journal(settings_in(tmp_path).feature_store) as journal:
         assert len(journal.since(0)) == 2
