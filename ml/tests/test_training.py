@@ -20,7 +20,8 @@ from fraud_ml.training import TrainingConfig, _customer_folds, train_model
 torch.set_num_threads(1)  # on nets this small, threads only wait for each other
 
 TINY = ModelConfig(n_groups=2, n_members=2, embedding=2, width=8)
-SHORT = TrainingConfig(max_epochs=3, min_batches=8)
+# So fast that little is enough to learn.
+SHORT = TrainingConfig(max_epochs=3, min_batches=8, peak_learning_rate=0.05, weight_decay=0.001)
 NAMES = ("amount", "noise")
 
 
