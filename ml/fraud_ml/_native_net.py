@@ -17,6 +17,7 @@ from fraud_ml.net_tables import NetTables
 LIBRARY = Path(__file__).parent / "native_net.so"  # of the build; in a plain checkout there is none
 
 _PANEL = 16  # columns of a layer that the library computes together
+_LINE = 64  # bytes that come from memory together: a wide vector that lies in two takes twice
 
 _Floats = ctypes.POINTER(ctypes.c_float)
 _Integers = ctypes.POINTER(ctypes.c_int32)
@@ -120,7 +121,7 @@ class NativeNet:
         """Probabilities of fraud, of contiguous features of shape ``(N, F)``: shape ``(N,)``."""
         scratch = getattr(self._of_thread, "scratch", None)
         if scratch is None:
-            scratch = self._of_thread.scratch = np.empty(self._n_scratch, dtype=np.float32)
+            scratch = self._of_thread.scratch = _on_a_line(self._n_scratch)
         scores = np.empty(len(features), dtype=np.float32)
         self._functions.score(
             ctypes.byref(self._net),
@@ -145,16 +146,26 @@ def _laid_out(tables: NetTables) -> dict[str, npt.NDArray[np.float32]]:
     first = tables.first.reshape(n_groups, n_in, n_members, width)
     first_bias = tables.first_bias.reshape(n_groups, n_members, width)
     changed = {
+        "edges": tables.edges.T,
         "first": _in_panels(_padded(first, more).reshape(n_groups, n_in, -1)),
         "first_bias": _padded(first_bias, more),
         "hidden": _in_panels(_padded(tables.hidden, more, more)),
         "hidden_bias": _padded(tables.hidden_bias, more),
         "last": _padded(tables.last, more),
     }
-    return {
-        name: np.ascontiguousarray(changed.get(name, getattr(tables, name)), dtype=np.float32)
-        for name in _ARRAYS
-    }
+    laid_out = {}
+    for name in _ARRAYS:
+        array = changed.get(name, getattr(tables, name))
+        laid_out[name] = _on_a_line(array.size)
+        laid_out[name][:] = array.ravel()
+    return laid_out
+
+
+def _on_a_line(n_floats: int) -> npt.NDArray[np.float32]:
+    """Room for ``n_floats`` that begins where a cache line does."""
+    room = np.empty(4 * n_floats + _LINE, dtype=np.uint8)
+    start = -room.ctypes.data % _LINE
+    return room[start : start + 4 * n_floats].view(np.float32)
 
 
 def _padded(array: npt.NDArray[np.float32], *last: tuple[int, int]) -> npt.NDArray[np.float32]:

@@ -36,7 +36,7 @@ class FastNet:
         functions = _native_net.library() if native else None
         self._native = None if functions is None else _native_net.NativeNet(tables, functions)
         self._threads = threads
-        self._pool = ThreadPoolExecutor(threads, "score") if threads > 1 else None
+        self._pool = ThreadPoolExecutor(threads - 1, "score") if threads > 1 else None
 
     @property
     def is_native(self) -> bool:
@@ -58,7 +58,10 @@ class FastNet:
         n_parts = min(self._threads, len(features) // _FEW)
         if self._pool is None or n_parts <= 1:
             return self._score(features)
-        return np.concatenate([*self._pool.map(self._score, np.array_split(features, n_parts))])
+        mine, *others = np.array_split(features, n_parts)
+        # This thread scores, too: while it only waits, the others may all run on its core.
+        scored = [self._pool.submit(self._score, part) for part in others]
+        return np.concatenate([self._score(mine), *(part.result() for part in scored)])
 
     def _score(self, features: Features) -> Scores:
         if self._native is not None:

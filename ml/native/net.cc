@@ -23,21 +23,23 @@ constexpr int kLanes = 8;   // sums of a row's log-odds, which are then added up
 
 typedef float Vector __attribute__((vector_size(4 * kLanes), aligned(4)));
 
-// How a layer is computed with vectors of some width: rows whose sums are in registers together,
-// and panels at once where there are but three rows, or one.
-template <int Lanes, int Strip, int PanelsOfThree, int PanelsOfOne>
+// How a layer is computed with vectors of some width: of how many rows, and panels, sums are in
+// registers together; and panels where there are but three rows, or one. Few rows and many panels
+// are better than the reverse: each row has a pointer, and those must stay in registers, too.
+template <int Lanes, int Strip, int PanelsOfStrip, int PanelsOfThree, int PanelsOfOne>
 struct Width {
   typedef float Vector __attribute__((vector_size(4 * Lanes), aligned(4)));
   typedef int32_t Mask __attribute__((vector_size(4 * Lanes), aligned(4)));
   static constexpr int kLanes = Lanes;
   static constexpr int kVectors = kPanel / Lanes;  // of a panel
   static constexpr int kStrip = Strip;
+  static constexpr int kPanelsOfStrip = PanelsOfStrip;
   static constexpr int kPanelsOfThree = PanelsOfThree;
   static constexpr int kPanelsOfOne = PanelsOfOne;
 };
 
-using Narrow = Width<8, 6, 2, 4>;  // 16 registers
-using Wide = Width<16, 12, 4, 8>;  // 32, twice as wide
+using Narrow = Width<8, 6, 1, 2, 4>;  // 16 registers
+using Wide = Width<16, 6, 4, 4, 8>;  // 32, twice as wide
 
 // Nothing is called but what C sees: a function takes on the instructions of the one it is in.
 #define INLINE inline __attribute__((always_inline))
@@ -79,7 +81,7 @@ struct FraudNet {
   float slope, offset;   // of the calibration
   const int32_t* number_columns;    // (F)
   const int32_t* category_columns;  // (C)
-  const float* edges;               // (F, n_edges), ascending
+  const float* edges;               // (n_edges, F), ascending
   const float* start;               // (F, n_edges + 2): where a piece begins
   const float* base;                // (F, n_edges + 2, G * E): the embedding there
   const float* rise;                // as base: its slope from there on
@@ -99,27 +101,35 @@ namespace {
 
 INLINE double magnitude(double x) { return x < 0 ? -x : x; }
 
+// Adding it rounds a small number to a whole one, which is then in the lowest bits.
+constexpr double kRounder = 6755399441055744.0;  // 1.5 * 2^52
+
 // e^x for x from -700 to 0, to 1e-14: the power of two that is nearest, and a Taylor series.
 INLINE double exponential(double x) {
   const double ln2_high = 6.93147180369123816490e-01, ln2_low = 1.90821492927058770002e-10;
-  const int64_t power = (int64_t)(x * 1.44269504088896338700 - 0.5);
+  const double shifted = x * 1.44269504088896338700 + kRounder;
+  const double power = shifted - kRounder;
   const double r = (x - power * ln2_high) - power * ln2_low;
   double sum = 1;
 #pragma clang loop unroll(full)  // so that the divisions are constants
   for (int n = 12; n > 0; n--) sum = 1 + sum * (r * (1.0 / n));
-  return sum * __builtin_bit_cast(double, (power + 1023) << 52);
+  return sum * __builtin_bit_cast(double, (__builtin_bit_cast(uint64_t, shifted) + 1023) << 52);
 }
 
 // The natural logarithm of a positive normal number, to 1e-14: 2 artanh((m - 1) / (m + 1)).
 INLINE double logarithm(double x) {
   const uint64_t bits = __builtin_bit_cast(uint64_t, x);
-  int64_t power = (int64_t)(bits >> 52) - 1023;
-  double m = __builtin_bit_cast(double, (bits & 0xfffffffffffffull) | 0x3ff0000000000000ull);
-  if (m > 1.41421356237309504880) m /= 2, power++;
-  const double s = (m - 1) / (m + 1), square = s * s;
+  const double m = __builtin_bit_cast(double, (bits & 0xfffffffffffffull) | 0x3ff0000000000000ull);
+  const uint64_t rounder = __builtin_bit_cast(uint64_t, kRounder);
+  const double power =  // a vector has no instruction that makes a double of a whole number
+      __builtin_bit_cast(double, rounder + (bits >> 52)) - (kRounder + 1023);
+  const bool is_large = m > 1.41421356237309504880;
+  const double near = is_large ? m / 2 : m;
+  const double s = (near - 1) / (near + 1), square = s * s;
   double sum = 0;
+#pragma clang loop unroll(full)
   for (int n = 17; n > 0; n -= 2) sum = sum * square + 1.0 / n;
-  return 2 * s * sum + power * 6.93147180559945309417e-01;
+  return 2 * s * sum + (is_large ? power + 1 : power) * 6.93147180559945309417e-01;
 }
 
 // R rows of P panels of relu(x * weights + bias).
@@ -132,13 +142,16 @@ INLINE void tile(const float* x, int x_step, const float* weights, int n_in, con
   for (int v = 0; v < P * W::kVectors; v++)
     for (int r = 0; r < R; r++)
       sum[r][v] = *reinterpret_cast<const Vector*>(bias + v * W::kLanes);
+#pragma clang loop unroll(disable)  // else sums leave their registers
   for (int k = 0; k < n_in; k++) {
+    Vector w[P * W::kVectors];
     for (int v = 0; v < P * W::kVectors; v++) {
       const int panel = v / W::kVectors, lane = v % W::kVectors * W::kLanes;
       const float* from = weights + (panel * n_in + k) * kPanel + lane;
-      const Vector w = *reinterpret_cast<const Vector*>(from);
-      for (int r = 0; r < R; r++) sum[r][v] += x[r * x_step + k] * w;
+      w[v] = *reinterpret_cast<const Vector*>(from);
     }
+    for (int r = 0; r < R; r++)
+      for (int v = 0; v < P * W::kVectors; v++) sum[r][v] += x[r * x_step + k] * w[v];
   }
   for (int r = 0; r < R; r++) {
     for (int v = 0; v < P * W::kVectors; v++) {
@@ -159,17 +172,15 @@ INLINE void strip(const float* x, int x_step, const float* weights, int n_in, co
     tile<W, R, 1>(x, x_step, weights + from * n_in, n_in, bias + from, out + from, out_step);
 }
 
-// A layer with its activation. A panel serves all strips while it is in the nearest cache; what is
-// left of the rows takes several panels at once, so that there are always sums to work on.
+// A layer with its activation, strip by strip. What is left of the rows takes more panels at once,
+// so that there are always sums to work on.
 template <class W>
 INLINE void layer(const float* x, int x_step, int n_rows, const float* weights, int n_in,
                   const float* bias, int n_out, float* out, int out_step) {
-  const int whole = n_rows - n_rows % W::kStrip;
-  for (int from = 0; whole > 0 && from < n_out; from += kPanel)
-    for (int r = 0; r < whole; r += W::kStrip)
-      tile<W, W::kStrip, 1>(x + r * x_step, x_step, weights + from * n_in, n_in, bias + from,
-                            out + r * out_step + from, out_step);
-  int r = whole;
+  int r = 0;
+  for (; r + W::kStrip <= n_rows; r += W::kStrip)
+    strip<W, W::kStrip, W::kPanelsOfStrip>(x + r * x_step, x_step, weights, n_in, bias, n_out,
+                                           out + r * out_step, out_step);
   for (; r + 3 <= n_rows; r += 3)
     strip<W, 3, W::kPanelsOfThree>(x + r * x_step, x_step, weights, n_in, bias, n_out,
                                    out + r * out_step, out_step);
@@ -179,21 +190,25 @@ INLINE void layer(const float* x, int x_step, int n_rows, const float* weights, 
 }
 
 // Which row of its tables each number and category takes: shape (n_rows, F + C).
-INLINE void look_up(const FraudNet* net, const float* x, int n_rows, int32_t* place, float* beyond) {
+INLINE void look_up(const FraudNet* net, const float* x, int n_rows, int32_t* place,
+                    float* beyond) {
   const int n_numbers = net->n_numbers, n_all = n_numbers + net->n_categories;
+  const int n_edges = net->n_edges;
   for (int r = 0; r < n_rows; r++) {
     const float* row = x + (int64_t)r * net->n_features;
+    int32_t* __restrict piece = place + r * n_all;
+    float* __restrict far = beyond + r * n_all;
+    for (int f = 0; f < n_numbers; f++) far[f] = row[net->number_columns[f]], piece[f] = 0;
+    for (int e = 0; e < n_edges; e++) {  // numbers side by side
+      const float* edge = net->edges + e * n_numbers;
+      for (int f = 0; f < n_numbers; f++) piece[f] += far[f] > edge[f];
+    }
     for (int f = 0; f < n_numbers; f++) {
-      float value = row[net->number_columns[f]];
-      const float* edges = net->edges + f * net->n_edges;
-      int32_t piece = 0;
-      for (int e = 0; e < net->n_edges; e++) piece += value > edges[e];
-      if (value != value) piece = net->n_edges + 1;
+      const float value = far[f];
       // The first and the last piece are flat, and 0 times infinity is no number.
-      const bool is_flat = piece == 0 || !(magnitude(value) <= 3.4e38f);
-      const int32_t at = f * (net->n_edges + 2) + piece;
-      place[r * n_all + f] = at;
-      beyond[r * n_all + f] = is_flat ? 0 : value - net->start[at];
+      const bool is_flat = piece[f] == 0 || !(magnitude(value) <= 3.4e38f);
+      piece[f] = f * (n_edges + 2) + (value == value ? piece[f] : n_edges + 1);
+      far[f] = is_flat ? 0 : value - net->start[piece[f]];
     }
     for (int c = 0; c < net->n_categories; c++) {
       const float value = row[net->category_columns[c]];
@@ -201,29 +216,46 @@ INLINE void look_up(const FraudNet* net, const float* x, int n_rows, int32_t* pl
       int32_t which = value == value ? net->n_codes : net->n_codes + 1;
       for (int k = 0; k < net->n_codes; k++)
         if (value == codes[k]) which = k;
-      place[r * n_all + n_numbers + c] = c * (net->n_codes + 2) + which;
+      piece[n_numbers + c] = c * (net->n_codes + 2) + which;
     }
   }
 }
 
-// The embeddings of one group: shape (n_rows, (F + C) * E).
+// The embeddings of one group: shape (n_rows, (F + C) * E). E is known when this is compiled, or 0.
+template <int E>
 INLINE void embed(const FraudNet* net, int group, int n_rows, const int32_t* place,
-                  const float* beyond, float* out) {
+                  const float* beyond, float* __restrict out) {
   const int n_numbers = net->n_numbers, n_all = n_numbers + net->n_categories;
-  const int wide = net->embedding, step = net->n_groups * wide;
+  const int wide = E ? E : net->embedding, step = net->n_groups * wide;
+  const float* base = net->base + group * wide;
+  const float* rise = net->rise + group * wide;
+  const float* vectors = net->vectors + group * wide;
   for (int r = 0; r < n_rows; r++) {
     for (int f = 0; f < n_numbers; f++) {
-      const int64_t at = (int64_t)place[r * n_all + f] * step + group * wide;
-      const float far = beyond[r * n_all + f];
+      const int64_t at = (int64_t)*place++ * step;
+      const float far = *beyond++;
       for (int e = 0; e < wide; e++) {
-        const float y = net->base[at + e] + far * net->rise[at + e];
-        out[(r * n_all + f) * wide + e] = y > 0 ? y : 0;
+        const float y = base[at + e] + far * rise[at + e];
+        out[e] = y > 0 ? y : 0;
       }
+      out += wide;
     }
+    beyond += net->n_categories;
     for (int c = n_numbers; c < n_all; c++) {
-      const int64_t at = (int64_t)place[r * n_all + c] * step + group * wide;
-      for (int e = 0; e < wide; e++) out[(r * n_all + c) * wide + e] = net->vectors[at + e];
+      const int64_t at = (int64_t)*place++ * step;
+      for (int e = 0; e < wide; e++) out[e] = vectors[at + e];
+      out += wide;
     }
+  }
+}
+
+INLINE void embed(const FraudNet* net, int group, int n_rows, const int32_t* place,
+                  const float* beyond, float* out) {
+  switch (net->embedding) {
+    case 2: return embed<2>(net, group, n_rows, place, beyond, out);
+    case 4: return embed<4>(net, group, n_rows, place, beyond, out);
+    case 8: return embed<8>(net, group, n_rows, place, beyond, out);
+    default: return embed<0>(net, group, n_rows, place, beyond, out);
   }
 }
 
@@ -237,22 +269,28 @@ INLINE float log_odds(const float* x, const float* weights, float bias, int n_in
   return sum;
 }
 
-// The calibrated probability of fraud of a row, from the log-odds of its members.
-INLINE float probability(const FraudNet* net, const float* logits, int n_members, int step) {
-  double fraud = 0, honest = 0;  // sums of probabilities
+// The calibrated probabilities of fraud of rows, from the log-odds of their members.
+INLINE void probabilities(const FraudNet* net, const float* logits, int n_members, int n_rows,
+                          float* __restrict out) {
+  double fraud[kRows], honest[kRows];  // sums of probabilities
+  for (int r = 0; r < n_rows; r++) fraud[r] = honest[r] = 0;
   for (int k = 0; k < n_members; k++) {
-    const double logit = logits[k * step];
+    for (int r = 0; r < n_rows; r++) {
+      const double logit = logits[k * kRows + r];
+      const double size = magnitude(logit);
+      const double small = exponential(size < 700 ? -size : -700);
+      const double likely = 1 / (1 + small), unlikely = small * likely;
+      fraud[r] += logit > 0 ? likely : unlikely;
+      honest[r] += logit > 0 ? unlikely : likely;
+    }
+  }
+  for (int r = 0; r < n_rows; r++) {
+    const double mean = logarithm(fraud[r]) - logarithm(honest[r]);
+    const double logit = net->slope * mean + net->offset;
     const double size = magnitude(logit);
     const double small = exponential(size < 700 ? -size : -700);
-    const double likely = 1 / (1 + small), unlikely = small / (1 + small);
-    fraud += logit > 0 ? likely : unlikely;
-    honest += logit > 0 ? unlikely : likely;
+    out[r] = (float)((logit > 0 ? 1 : small) / (1 + small));
   }
-  const double mean = logarithm(fraud) - logarithm(honest);
-  const double logit = net->slope * mean + net->offset;
-  const double size = magnitude(logit);
-  const double small = exponential(size < 700 ? -size : -700);
-  return (float)((logit > 0 ? 1 : small) / (1 + small));
 }
 
 struct Scratch {
@@ -305,7 +343,7 @@ INLINE void score_block(const FraudNet* net, const float* x, int n_rows, const S
             from + r * step, net->last + member * width, net->last_bias[member], width);
     }
   }
-  for (int r = 0; r < n_rows; r++) out[r] = probability(net, to.logits + r, n_all, kRows);
+  probabilities(net, to.logits, n_all, n_rows, out);
 }
 
 template <class W>
