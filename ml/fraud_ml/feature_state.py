@@ -7,8 +7,10 @@ of a transaction are those it computes from all transactions and labels that hav
 from __future__ import annotations
 
 import datetime as dt
+import os
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
+from functools import cache
 from itertools import chain
 from operator import index
 from typing import Any, TypeVar
@@ -144,12 +146,10 @@ class FeatureState:
 
     def _left_out(self, rows: Floats) -> list[int]:
         """Of each row, a bit for each ``unless`` of the spec that leaves it out."""
-        left_out = [0] * len(rows)
+        left_out = np.zeros(len(rows), dtype=np.int64)
         for feature, bound, bit in self._unless:
-            for row, value in enumerate(rows[:, feature].tolist()):
-                if value > bound:  # NaN is not
-                    left_out[row] |= bit
-        return left_out
+            left_out |= np.where(rows[:, feature] > bound, bit, 0)  # NaN is not
+        return left_out.tolist()
 
     def _checked(
         self, transactions: Mapping[str, Column]
@@ -268,10 +268,21 @@ def _each(
     """``count`` of each kind of key; they share nothing, and compiled code lets others run."""
     if not side_by_side or len(kinds) < 2:
         return [count(kind) for kind in kinds]
-    with ThreadPoolExecutor(len(kinds) - 1) as pool:  # for this call: whoever forks has no threads
-        others = [pool.submit(count, kind) for kind in kinds[1:]]
+    others = [_helpers().submit(count, kind) for kind in kinds[1:]]
+    try:
         first = count(kinds[0])
-        return [first, *(other.result() for other in others)]
+    finally:
+        wait(others)  # whatever comes, nobody counts on when this has returned
+    return [first, *(other.result() for other in others)]
+
+
+@cache
+def _helpers() -> ThreadPoolExecutor:
+    """Threads that wait for more: to start one takes as long as to count 500 transactions."""
+    return ThreadPoolExecutor(thread_name_prefix="count")
+
+
+os.register_at_fork(after_in_child=_helpers.cache_clear)  # a child has none of its parent's threads
 
 
 def _column(transactions: Mapping[str, Column], name: str) -> list[Any]:
@@ -291,7 +302,7 @@ def _check_lengths(columns: Mapping[str, Column], n_rows: int) -> None:
 def _times(values: list[Any]) -> Ints:
     """Raises :class:`DataError` for what is no time."""
     try:
-        time = np.array([index(value) for value in values], dtype=np.int64)
+        time = np.fromiter(map(index, values), dtype=np.int64, count=len(values))
     except TypeError as error:
         raise DataError(f"timestamps must be whole numbers of microseconds: {error}") from error
     except OverflowError:

@@ -1,5 +1,8 @@
 import datetime as dt
+import hashlib
 import itertools
+import os
+import signal
 
 import numpy as np
 import pyarrow as pa
@@ -229,10 +232,14 @@ def test_over_months_of_payments_and_labels_it_agrees(spec):
     assert_equal(pa.concat_tables(answers), expected)
 
 
+def many_payments():
+    people = Population(n_customers=60, n_terminals=30)
+    return simulate(Scenario(n_days=30, population=people)).transactions
+
+
 def test_many_at_once_are_the_same_to_the_last_bit_as_a_few_at_a_time():
     spec = every_feature(HOUR)
-    people = Population(n_customers=60, n_terminals=30)
-    table = simulate(Scenario(n_days=30, population=people)).transactions
+    table = many_payments()
     at_once, in_parts = FeatureState(spec), FeatureState(spec)
     n_rows = _MANY + 64
     assert table.num_rows >= n_rows
@@ -242,6 +249,26 @@ def test_many_at_once_are_the_same_to_the_last_bit_as_a_few_at_a_time():
     for name in answer.column_names:
         np.testing.assert_array_equal(answer[name].to_numpy(), one_by_one[name].to_numpy())
     assert at_once.to_bytes() == in_parts.to_bytes()
+
+
+def test_a_forked_process_counts_many_at_once_too():
+    table = many_payments()
+    before, after = table.slice(0, _MANY), table.slice(_MANY, _MANY)
+    state = FeatureState(DEFAULT_SPEC)
+    state.update_table(before)  # with threads, which a child does not have
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        signal.alarm(60)  # whoever waits for a thread that is not there is killed
+        state.update_table(after)
+        os.write(writer, hashlib.sha256(state.to_bytes()).digest())
+        os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as told:
+        of_child = told.read()
+    assert os.waitpid(child, 0)[1] == 0
+    state.update_table(after)
+    assert of_child == hashlib.sha256(state.to_bytes()).digest()
 
 
 def test_memory_is_bounded_by_instants_not_by_payments_or_time():
