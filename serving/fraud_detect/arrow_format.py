@@ -53,11 +53,15 @@ class ArrowFormat:
             RequestError: it is no such stream, or has no transaction or too many.
         """
         table = self._table(body)
-        errors = self._errors(table)
-        ids = table["transaction_id"].to_pylist()
-        if any(errors):
-            valid = pa.array([error is None for error in errors])
-            table = table.filter(valid)
+        wrong = self._errors(table)
+        errors: tuple[Invalid | None, ...] = (None,) * len(wrong)
+        if any(wrong):
+            ids = _values(table["transaction_id"])
+            errors = tuple(
+                None if error is None else Invalid(name, error)
+                for name, error in zip(ids, wrong, strict=True)
+            )
+            table = table.filter(pa.array([error is None for error in wrong]))
         return Request(
             columns={
                 name: _values(
@@ -65,10 +69,7 @@ class ArrowFormat:
                 )
                 for name, column in zip(table.column_names, table.itercolumns(), strict=True)
             },
-            errors=tuple(
-                None if error is None else Invalid(name, error)
-                for name, error in zip(ids, errors, strict=True)
-            ),
+            errors=errors,
             is_single=False,
             reasons=False,
         )

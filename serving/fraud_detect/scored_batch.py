@@ -35,14 +35,19 @@ def rows_of(request: Request, scored: ScoredBatch) -> dict[str, Sequence[Any]]:
         request: what was asked.
         scored: its valid transactions.
     """
-    valid = zip(
-        request.columns["transaction_id"], scored.scores.tolist(), scored.decisions, strict=True
-    )
+    n_rows = len(scored.scores)
+    columns: dict[str, Sequence[Any]] = {
+        "transaction_id": request.columns["transaction_id"],
+        "score": scored.scores.tolist(),
+        "decision": scored.decisions,
+        "degraded": [scored.degraded] * n_rows,
+        "error": [None] * n_rows,
+    }
+    if n_rows == len(request.errors):
+        return columns
+    valid = zip(*columns.values(), strict=True)
     rows = [
-        (*next(valid), scored.degraded, None)
-        if wrong is None
-        else (wrong.transaction_id, None, None, None, wrong.error)
+        next(valid) if wrong is None else (wrong.transaction_id, None, None, None, wrong.error)
         for wrong in request.errors
     ]
-    names = ("transaction_id", "score", "decision", "degraded", "error")
-    return dict(zip(names, zip(*rows, strict=True), strict=True))
+    return dict(zip(columns, zip(*rows, strict=True), strict=True))

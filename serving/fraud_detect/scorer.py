@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any, Protocol
 
 import numpy as np
@@ -235,17 +236,13 @@ class Scorer:
             rows, model = rows_of(request, batch), self.model
             body = tensors.write(request.infer, rows, name=model.name, version=model.version)
             return Answer(_OK, body)
-        valid = iter(self._listed(request, batch, explain=call.explain))
+        scored = self._listed(request, batch, explain=call.explain)
         if request.is_single:
             (invalid,) = request.errors
             if invalid is not None:
                 return Answer(_BAD_REQUEST, answers.encode(Error(invalid.error)))
-            return Answer(_OK, answers.encode(One.of(next(valid), self.model)))
-        listed = [
-            next(valid) if wrong is None else Refused(wrong.transaction_id, wrong.error)
-            for wrong in request.errors
-        ]
-        return Answer(_OK, answers.encode(Many(listed, self.model)))
+            return Answer(_OK, answers.encode(One.of(scored[0], self.model)))
+        return Answer(_OK, answers.encode(Many(_in_order(request, scored), self.model)))
 
     def _listed(self, request: Request, batch: ScoredBatch, *, explain: bool) -> list[Scored]:
         """The answers to a request's valid transactions."""
@@ -253,11 +250,8 @@ class Scorer:
         none: Sequence[Any] = [UNSET] * len(ids)
         reasons = self._reasons(batch) if request.reasons and ids else none
         explanations = self._explanations(batch) if explain and ids else none
-        degraded = True if batch.degraded else UNSET
-        return [
-            Scored(*one, degraded)
-            for one in zip(ids, scores, batch.decisions, reasons, explanations, strict=True)
-        ]
+        degraded = repeat(True if batch.degraded else UNSET)
+        return [*map(Scored, ids, scores, batch.decisions, reasons, explanations, degraded)]
 
 
 def decisions_of(
@@ -278,3 +272,14 @@ def _joined(parts: Sequence[Columns], names: Sequence[str]) -> Columns:
 
 def _or_none(value: float) -> float | None:
     return None if math.isnan(value) else value
+
+
+def _in_order(request: Request, scored: list[Scored]) -> Sequence[Scored | Refused]:
+    """The answers to all transactions of ``request``: those ``scored``, and why not to others."""
+    if len(scored) == len(request.errors):
+        return scored
+    valid = iter(scored)
+    return [
+        next(valid) if wrong is None else Refused(wrong.transaction_id, wrong.error)
+        for wrong in request.errors
+    ]

@@ -125,6 +125,7 @@ class TransactionFormat:
         )
         self._valid_request = msgspec.json.Decoder(valid_request)
         self._values = attrgetter(*self.columns)
+        self._each_value = {name: attrgetter(name) for name in self.columns}
         self._now = now
 
     def read(self, body: bytes | bytearray) -> Request:
@@ -163,9 +164,12 @@ class TransactionFormat:
 
     def _columns_of(self, transactions: Sequence[Any], latest: int) -> Columns | None:
         """The columns of valid transactions; None where one is too early or too late."""
-        values = zip(*map(self._values, transactions), strict=True)
-        columns: Columns = dict(zip(self.columns, values, strict=True))
-        times = columns["timestamp"] = [_microseconds(when) for when in columns["timestamp"]]
+        columns: Columns = {
+            name: [*map(value, transactions)] for name, value in self._each_value.items()
+        }
+        times = columns["timestamp"]
+        if set(map(type, times)) != {int}:
+            times = columns["timestamp"] = [_microseconds(when) for when in times]
         return columns if min(times) >= 0 and max(times) <= latest else None
 
     def _read_tensors(self, infer: InferRequest) -> Request:
