@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import os
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from itertools import chain
 from operator import index
@@ -271,9 +271,18 @@ def _each(
     others = [_helpers().submit(count, kind) for kind in kinds[1:]]
     try:
         first = count(kinds[0])
+        # What no thread has begun by now is done here: all cores may be at other work.
+        return [
+            first,
+            *(
+                count(kind) if other.cancel() else other.result()
+                for kind, other in zip(kinds[1:], others, strict=True)
+            ),
+        ]
     finally:
-        wait(others)  # whatever comes, nobody counts on when this has returned
-    return [first, *(other.result() for other in others)]
+        for other in others:
+            if not other.cancel():  # whatever comes, nobody counts on when this has returned
+                other.exception()
 
 
 @cache

@@ -13,7 +13,7 @@ from nets import CATEGORIES, SMALL, rows, small_net
 
 from fraud_ml import _native_net
 from fraud_ml.errors import ArtifactError
-from fraud_ml.fast_net import FastNet
+from fraud_ml.fast_net import _MANY, FastNet
 from fraud_ml.model import FraudNet, ModelConfig
 from fraud_ml.net_tables import NetTables
 
@@ -110,6 +110,20 @@ def test_threads_share_many_rows(net: FraudNet, threads: int, *, native: bool) -
     x = rows(2_000, seed=4)
     for n_rows in (0, 1, 511, 512, 767, 2_000):
         np.testing.assert_allclose(fast.score(x[:n_rows]), scored(net, x[:n_rows]), atol=1e-6)
+
+
+def test_rows_are_scored_though_all_threads_are_at_other_work(net: FraudNet) -> None:
+    fast = FastNet(net.tables(), threads=3)
+    assert fast._pool is not None
+    is_over = threading.Event()
+    others = [fast._pool.submit(is_over.wait, 60) for _ in range(5)]
+    x = rows(_MANY, seed=4)
+    try:
+        found = fast.score(x)
+        assert not any(other.done() for other in others)
+    finally:
+        is_over.set()
+    np.testing.assert_array_equal(found, fast.score(x))
 
 
 def test_threads_may_score_at_the_same_time(net: FraudNet) -> None:

@@ -3,6 +3,7 @@ import hashlib
 import itertools
 import os
 import signal
+import threading
 
 import numpy as np
 import pyarrow as pa
@@ -22,7 +23,7 @@ from fraud_ml.feature_spec import (
     Unless,
     WindowFeature,
 )
-from fraud_ml.feature_state import _MANY, FeatureState
+from fraud_ml.feature_state import _MANY, FeatureState, _helpers
 from fraud_ml.features import compute_features
 from fraud_ml.scenario import Population, Scenario
 from fraud_ml.simulator import simulate
@@ -249,6 +250,21 @@ def test_many_at_once_are_the_same_to_the_last_bit_as_a_few_at_a_time():
     for name in answer.column_names:
         np.testing.assert_array_equal(answer[name].to_numpy(), one_by_one[name].to_numpy())
     assert at_once.to_bytes() == in_parts.to_bytes()
+
+
+def test_many_are_counted_though_all_threads_are_at_other_work():
+    spec = every_feature(HOUR)
+    table = many_payments().slice(0, _MANY)
+    is_over = threading.Event()
+    others = [
+        _helpers().submit(is_over.wait, 60) for _ in range(100)
+    ]  # more than there are threads
+    try:
+        found = FeatureState(spec).update_table(table)
+        assert not any(other.done() for other in others)
+    finally:
+        is_over.set()
+    assert found.equals(FeatureState(spec).update_table(table))
 
 
 def test_a_forked_process_counts_many_at_once_too():
