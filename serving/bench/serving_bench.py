@@ -92,7 +92,7 @@ FULL = Plan(
     n_warm_up=80_000,
     n_alone=3_000,
     n_together=30_000,
-    n_bulks=30,
+    n_bulks=60,
 )
 
 Bodies = Sequence[bytes]
