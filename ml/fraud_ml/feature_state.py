@@ -146,10 +146,11 @@ class FeatureState:
 
     def _left_out(self, rows: Floats) -> list[int]:
         """Of each row, a bit for each ``unless`` of the spec that leaves it out."""
-        left_out = np.zeros(len(rows), dtype=np.int64)
+        left_out = [0] * len(rows)
         for feature, bound, bit in self._unless:
-            left_out |= np.where(rows[:, feature] > bound, bit, 0)  # NaN is not
-        return left_out.tolist()
+            for row in (rows[:, feature] > bound).nonzero()[0].tolist():  # NaN is not
+                left_out[row] |= bit
+        return left_out
 
     def _checked(
         self, transactions: Mapping[str, Column]
