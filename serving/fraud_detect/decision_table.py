@@ -83,18 +83,23 @@ def table_of(parts: Sequence[Decided]) -> pa.Table:
 def _batch(part: Decided) -> pa.RecordBatch:
     n_rows = len(part.transaction_id)
     features = np.frombuffer(part.features, "<f4").reshape(n_rows, -1)
+    of_each = {
+        "transaction_id": [str(name) for name in part.transaction_id],
+        "timestamp": part.timestamp,
+        "score": np.frombuffer(part.scores, "<f4").astype(np.float64),
+        "decision": part.decisions,
+        "features_hash": features_hashes(features),
+    }
+    of_all = {
+        "scored_at": part.scored_at,
+        "model": part.model,
+        "version": part.version,
+        "degraded": part.degraded,
+    }
     columns = [
-        [str(name) for name in part.transaction_id],
-        part.timestamp,
-        [part.scored_at] * n_rows,
-        np.frombuffer(part.scores, "<f4").astype(np.float64),
-        part.decisions,
-        [part.model] * n_rows,
-        [part.version] * n_rows,
-        features_hashes(features),
-        [part.degraded] * n_rows,
+        pa.array(of_each[field.name], field.type)
+        if field.name in of_each
+        else pa.repeat(pa.scalar(of_all[field.name], field.type), n_rows)
+        for field in SCHEMA
     ]
-    return pa.record_batch(
-        [pa.array(values, kind) for values, kind in zip(columns, SCHEMA.types, strict=True)],
-        schema=SCHEMA,
-    )
+    return pa.record_batch(columns, schema=SCHEMA)
