@@ -46,7 +46,7 @@ class Drift:
         self._turn = threading.Lock()
 
     def __call__(self, batch: ScoredBatch) -> None:
-        """Counts a batch, with others at once: one by one takes four times as long."""
+        """Counts a batch, with others at once: those of few rows take longer one by one."""
         with self._turn:
             self._forget()
             self._waiting.append(batch)

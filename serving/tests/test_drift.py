@@ -1,6 +1,7 @@
 """The last hour's scores and features, measured against training."""
 
 import json
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from payments import SPEC, rows_of, small_artifact, small_simulation
 from server import ask, metrics_when, running_server
 
-from fraud_detect.drift import LEAST_ROWS, Drift
+from fraud_detect.drift import _AT_ONCE, LEAST_ROWS, Drift
 from fraud_detect.scored_batch import ScoredBatch
 from fraud_ml.distribution import Reference, fit_reference, psi
 
@@ -89,6 +90,16 @@ def test_an_hour_later_it_is_forgotten(drift, clock) -> None:
     assert of_features["amount"] < 0.1
     clock.now += 10 * 3600
     assert drift.measure()[0] == 0
+
+
+def test_what_was_counted_is_not_kept(drift) -> None:
+    first = rows_like_training(_AT_ONCE)
+    kept = weakref.ref(first)
+    see(drift, first, scores_like_training(_AT_ONCE), batch=_AT_ONCE)
+    del first
+    assert kept() is None
+    see(drift, rows_like_training(10), scores_like_training(10))
+    assert drift.measure()[0] == _AT_ONCE + 10
 
 
 def test_few_rows_say_nothing(drift) -> None:
