@@ -21,6 +21,7 @@ Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
 _FEW = 64  # keys that there is always room for, and numbers in the pool
+_TIMES, _TIMES_AT_LEAST = 16, 2  # as much room as is needed; what is not used takes no memory
 _ABSENT = -1
 _FAR, _NEAR = 16, 8  # transactions before one, its queues are fetched, and then its records
 
@@ -198,10 +199,22 @@ class KeyHistories:
         )
 
     def _rolled(self, unrolled: Unrolled, room: int = 64 * _FEW) -> Histories:
-        """The same histories, with room for twice as many keys and records, at least ``room``."""
+        """The same histories, with room for many more keys and records, at least ``room``.
+
+        All transactions wait meanwhile, the longer the more histories there are: so it is much
+        room, which takes no memory until it is used. Where so much may not even be asked for, it
+        is less.
+        """
+        try:
+            return self._rolled_for(unrolled, room, _TIMES)
+        except MemoryError:
+            return self._rolled_for(unrolled, room, _TIMES_AT_LEAST)
+
+    def _rolled_for(self, unrolled: Unrolled, room: int, times: int) -> Histories:
         known = len(unrolled.since)
-        n_keys = max(2 * len(self.number_of), _FEW)
-        room = max(sum(len(records) for _, records in unrolled.queues), room)
+        n_keys = times * max(len(self.number_of), _FEW)
+        records = sum(len(records) for _, records in unrolled.queues)
+        room = max((times - 1) * records, room)
         rings = _rings.rolled(unrolled.queues, self.plan.width, n_keys=n_keys, room=room)
         since = np.zeros(n_keys, dtype=np.int64)
         lasts = np.zeros((n_keys, len(self.plan.kept.ages)), dtype=np.int64)

@@ -2,7 +2,8 @@
 
 Each key of the running state has a few. A record is some numbers of 64 bits; records of a queue
 are numbered 0, 1, ... for ever, and the oldest can be dropped. A queue takes a power of two of
-records in the pool and goes round in it; when it is full, it moves to a place of twice the size.
+records in the pool and goes round in it; when it is full, it moves to a place of twice the size,
+and the place that it leaves is the next one's of another key that needs such a one.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ Floats = npt.NDArray[np.float64]
 
 _AT, _SIZE, FIRST, _NEXT = range(4)  # place in the pool, records that fit, their numbers
 _SMALLEST = 2
+_SIZES = 64  # of places, each twice the one before
 LINE = 8  # numbers that come from memory together
 
 
@@ -31,7 +33,10 @@ class Rings(NamedTuple):
     reals: Floats
     """The same memory, for records that hold real numbers."""
     used: Ints
-    """How much of it is taken: shape ``(1,)``."""
+    """How much of it was ever taken: shape ``(1,)``."""
+    left: Ints
+    """Of each queue and size (2 to the power of) one more than a place in the pool that was left, 0
+    if there is none; the place holds the same of the next one: shape ``(R, 64)``."""
     ring: Ints
     """Where each queue is: shape ``(K, R, 4)``."""
     width: Ints
@@ -45,6 +50,7 @@ def empty_rings(n_keys: int, width: Ints, room: int) -> Rings:
         pool=pool,
         reals=pool.view(np.float64),
         used=np.zeros(1, dtype=np.int64),
+        left=np.zeros((len(width), _SIZES), dtype=np.int64),
         ring=np.zeros((n_keys, len(width), 4), dtype=np.int64),
         width=width,
     )
@@ -57,6 +63,7 @@ def borrowed_rings(rings: Rings) -> Rings:
         borrowed(rings.pool),
         borrowed(rings.reals),
         borrowed(rings.used),
+        borrowed(rings.left),
         borrowed(rings.ring),
         borrowed(rings.width),
     )
@@ -106,14 +113,44 @@ def push(rings: Rings, key: int, number: int) -> int:
     ring, width = rings.ring[key, number], rings.width[number]
     if ring[_NEXT] - ring[FIRST] == ring[_SIZE]:
         before, size = ring[_AT], ring[_SIZE]
-        ring[_AT], ring[_SIZE] = rings.used[0], max(2 * size, _SMALLEST)
-        rings.used[0] += ring[_SIZE] * width
+        ring[_SIZE] = max(2 * size, _SMALLEST)
+        ring[_AT] = _take(rings, number, ring[_SIZE])
         for record in range(ring[FIRST], ring[_NEXT]):
             old, new = before + (record & (size - 1)) * width, at(rings, key, number, record)
             for column in range(width):
                 rings.pool[new + column] = rings.pool[old + column]
+        if size:
+            _leave(rings, number, before, size)
     ring[_NEXT] += 1
     return at(rings, key, number, ring[_NEXT] - 1)
+
+
+@compiled
+def _take(rings: Rings, number: int, size: int) -> int:
+    """A place for ``size`` records: one that was left, if there is any."""
+    left, exponent = rings.left[number], _exponent(size)
+    if left[exponent]:
+        place = left[exponent] - 1
+        left[exponent] = rings.pool[place]
+    else:
+        place = rings.used[0]
+        rings.used[0] += size * rings.width[number]
+    return int(place)
+
+
+@compiled
+def _leave(rings: Rings, number: int, place: int, size: int) -> None:
+    left, exponent = rings.left[number], _exponent(size)
+    rings.pool[place] = left[exponent]
+    left[exponent] = place + 1
+
+
+@compiled
+def _exponent(size: int) -> int:
+    exponent = 0
+    while 1 << exponent < size:
+        exponent += 1
+    return exponent
 
 
 @compiled

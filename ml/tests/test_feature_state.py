@@ -3,6 +3,8 @@ import hashlib
 import itertools
 import os
 import signal
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -11,6 +13,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from fraud_ml._key_histories import KeyHistories
 from fraud_ml.default_specs import DEFAULT_SPEC, HANDBOOK_SPEC, default_spec
 from fraud_ml.errors import DataError
 from fraud_ml.feature_spec import (
@@ -290,6 +293,52 @@ def test_a_forked_process_counts_many_at_once_too():
     assert os.waitpid(child, 0)[1] == 0
     state.update_table(after)
     assert of_child == hashlib.sha256(state.to_bytes()).digest()
+
+
+def test_histories_move_seldom_as_they_grow(monkeypatch):
+    moves = []
+    roll = KeyHistories._rolled
+
+    def counted(kind, unrolled, *room):
+        moves.append(kind.plan.columns)
+        return roll(kind, unrolled, *room)
+
+    monkeypatch.setattr(KeyHistories, "_rolled", counted)
+    people = Population(n_customers=400, n_terminals=400)
+    payments = simulate(Scenario(n_days=120, population=people)).transactions
+    state = FeatureState(DEFAULT_SPEC)
+    for start in range(0, payments.num_rows, 1_000):
+        state.update_table(payments.slice(start, 1_000))
+    assert payments.num_rows > 64 * 1_000
+    assert len(moves) <= 4 * len(state.n_keys)
+
+
+def test_where_no_more_memory_may_be_asked_for_histories_have_less_room():
+    # In a process of its own: who once limits its memory may not take that back.
+    program = """if True:
+        import resource
+        import numpy as np
+        from fraud_ml._key_histories import Unrolled
+        from fraud_ml.default_specs import DEFAULT_SPEC
+        from fraud_ml.feature_state import FeatureState
+
+        kind = FeatureState(DEFAULT_SPEC)._kinds[0]
+        nothing, one = np.zeros(0, dtype=np.int64), np.zeros(1, dtype=np.int64)
+        entries = np.arange(2**20 * kind.plan.width[0])
+        unrolled = Unrolled(
+            one,
+            np.zeros((1, len(kind.plan.kept.ages)), dtype=np.int64),
+            [(one + 2**20, entries), *[(one, nothing)] * (len(kind.plan.width) - 1)],
+        )
+        with open("/proc/self/statm") as file:
+            now = int(file.read().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (now + 4 * entries.nbytes,) * 2)
+        rings = kind._rolled(unrolled).rings
+        assert len(rings.pool) == 2 * len(entries), len(rings.pool)
+        assert (rings.pool[: len(entries)] == entries).all()
+        """
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    subprocess.run([sys.executable, "-c", program], check=True, env=environment)
 
 
 def test_memory_is_bounded_by_instants_not_by_payments_or_time():

@@ -86,6 +86,23 @@ def test_what_comes_after_a_value_is_found(values, value, gone):
     assert found == min(gone, len(values)) + sum(each <= value for each in left)
 
 
+def test_a_place_that_a_queue_leaves_is_used_again():
+    n_keys, n_records = 100, 64
+    rings = empty_rings(n_keys, WIDTH, room=100_000)
+
+    def fill(key):
+        before = int(rings.used[0])
+        for value in range(n_records):
+            put(rings, 1, _rings.push(rings, key, 1), value)
+        return int(rings.used[0]) - before
+
+    taken = [fill(key) for key in range(n_keys)]
+    # The first leaves places of 2, 4, 8, 16 and 32 records, and so does each after it.
+    assert taken == [126 * 3] + [64 * 3] * (n_keys - 1)
+    for key in range(n_keys):
+        assert records(rings, key, 1) == [record_of(1, value) for value in range(n_records)]
+
+
 def test_a_pool_has_room_or_says_so():
     rings = empty_rings(1, WIDTH, room=1_000)
     n = 0

@@ -28,7 +28,7 @@ from tools.bench.harness import Result, say
 
 IN_PROCESS = "in process"
 MANY = 64  # connections, with one transaction a request
-FEW = (1, 2, 4)  # connections, with `BULK` transactions a request: the best counts
+FEW = (2, 4, 8)  # connections, with `BULK` transactions a request: the best counts
 UNITS = {
     "single_c1": "requests/s",
     "single_c1_p50": "ms",
@@ -55,6 +55,8 @@ class Plan:
     """That a measurement takes, unless the requests run out before."""
     n_warm_up: int
     """Requests of one transaction, at most."""
+    n_bulks_warm_up: int
+    """Requests of `BULK` transactions, at most."""
     n_alone: int
     """Requests of one transaction, a round, for one connection."""
     n_together: int
@@ -70,7 +72,8 @@ class Plan:
     @property
     def n_coming(self) -> int:
         """Transactions that are sent, warm-up included."""
-        return self.n_warm_up + len(FEW) * self.n_bulks * BULK + self.rounds * self.n_a_round
+        warm_up = self.n_warm_up + self.n_bulks_warm_up * BULK
+        return warm_up + self.rounds * self.n_a_round
 
 
 QUICK = Plan(
@@ -80,6 +83,7 @@ QUICK = Plan(
     rounds=1,
     seconds=0.5,
     n_warm_up=20_000,
+    n_bulks_warm_up=30,
     n_alone=1_000,
     n_together=8_000,
     n_bulks=10,
@@ -90,6 +94,7 @@ FULL = Plan(
     rounds=3,
     seconds=3.0,
     n_warm_up=80_000,
+    n_bulks_warm_up=600,
     n_alone=3_000,
     n_together=30_000,
     n_bulks=60,
@@ -225,11 +230,12 @@ def _scorer(ground: Ground) -> Scorer:
 def warm_up(asks: Mapping[str, Ask], workload: Workload, plan: Plan) -> None:
     """Asks everyone for a while: Java compiles meanwhile, and caches fill."""
     singles = workload.singles(0, plan.n_warm_up)
-    bulks = workload.bulks(plan.n_warm_up, len(FEW) * plan.n_bulks)
+    bulks = workload.bulks(plan.n_warm_up, plan.n_bulks_warm_up)
     for name, ask in asks.items():
         say(f"warming up {name}")
         ask("single", singles, MANY, plan.warm_up)
-        ask("bulk", bulks, 2, plan.seconds)
+        if name != SHADOWED:  # which is asked for singles only
+            ask("bulk", bulks, FEW[-1], plan.warm_up)
 
 
 def payments_of(workload: Workload, plan: Plan, number: int) -> Payments:

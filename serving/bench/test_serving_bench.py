@@ -32,6 +32,7 @@ SMALL = Plan(
     rounds=1,
     seconds=0.2,
     n_warm_up=100,
+    n_bulks_warm_up=1,
     n_alone=20,
     n_together=200,
     n_bulks=1,

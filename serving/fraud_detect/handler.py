@@ -17,6 +17,7 @@ from fraud_detect.answers import ARROW, JSON
 from fraud_detect.at_work import AtWork
 from fraud_detect.decision_log import DecisionLog
 from fraud_detect.drift import Drift
+from fraud_detect.garbage import keep_collections_short
 from fraud_detect.scorer import Call, Scorer
 from fraud_detect.service_metrics import DRIFT_EVERY, TELL_EVERY, ServiceMetrics, worker_name
 from fraud_detect.shadow import Shadow
@@ -57,6 +58,7 @@ class FraudHandler:
             self._drift = Drift(self._scorer.artifact.reference)
             self._scorer.watchers.append(self._drift)
         self._scorer.warm_up()
+        keep_collections_short()
         threading.Thread(target=self._tell, daemon=True).start()
         self.initialized = True
 
