@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -76,30 +77,28 @@ def features_hashes(features: npt.NDArray[np.float32]) -> list[str]:
 
 
 def table_of(parts: Sequence[Decided]) -> pa.Table:
-    """The rows of all ``parts``, with the columns of :data:`SCHEMA`."""
-    return pa.Table.from_batches([_batch(part) for part in parts], SCHEMA).combine_chunks()
-
-
-def _batch(part: Decided) -> pa.RecordBatch:
-    n_rows = len(part.transaction_id)
-    features = np.frombuffer(part.features, "<f4").reshape(n_rows, -1)
+    """The rows of all ``parts``, which one worker sent, with the columns of :data:`SCHEMA`."""
+    n_rows = [len(part.transaction_id) for part in parts]
+    scores = np.frombuffer(b"".join(part.scores for part in parts), "<f4")
+    features = np.frombuffer(b"".join(part.features for part in parts), "<f4")
     of_each = {
-        "transaction_id": [str(name) for name in part.transaction_id],
-        "timestamp": part.timestamp,
-        "score": np.frombuffer(part.scores, "<f4").astype(np.float64),
-        "decision": part.decisions,
-        "features_hash": features_hashes(features),
+        "transaction_id": [str(name) for part in parts for name in part.transaction_id],
+        "timestamp": list(chain.from_iterable(part.timestamp for part in parts)),
+        "score": scores.astype(np.float64),
+        "decision": list(chain.from_iterable(part.decisions for part in parts)),
+        "features_hash": features_hashes(features.reshape(sum(n_rows), -1)),
     }
     of_all = {
-        "scored_at": part.scored_at,
-        "model": part.model,
-        "version": part.version,
-        "degraded": part.degraded,
+        "scored_at": [part.scored_at for part in parts],
+        "model": [part.model for part in parts],
+        "version": [part.version for part in parts],
+        "degraded": [part.degraded for part in parts],
     }
+    part_of_row = pa.array(np.repeat(np.arange(len(parts)), n_rows))
     columns = [
         pa.array(of_each[field.name], field.type)
         if field.name in of_each
-        else pa.repeat(pa.scalar(of_all[field.name], field.type), n_rows)
+        else pa.array(of_all[field.name], field.type).take(part_of_row)
         for field in SCHEMA
     ]
-    return pa.record_batch(columns, schema=SCHEMA)
+    return pa.table(columns, schema=SCHEMA)
