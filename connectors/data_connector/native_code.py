@@ -1,4 +1,4 @@
-"""The machine code that reads rows of databases into columns: `native/*_rows.cc`."""
+"""The machine code between rows of databases and columns: `native/*_rows.cc`."""
 
 from __future__ import annotations
 

@@ -39,19 +39,23 @@ from data_connector.locations import DatabaseLocation
 from data_connector.sql import SqlBackend
 from data_connector.sql_dialect import Rows, TransactionalDialect, Values
 from data_connector.sqlite_blocks import RowReader, blocks, row_reader
-from data_connector.sqlite_library import Statement
-from data_connector.sqlite_values import EXACT_DIGITS, declared_values, stored_values
+from data_connector.sqlite_inserts import MOST_VALUES, ROWS_A_STATEMENT, Insert, row_writer
+from data_connector.sqlite_library import Statement, with_handle
+from data_connector.sqlite_values import (
+    EXACT_DIGITS,
+    declared_values,
+    stored_array,
+    stored_values,
+)
 from data_connector.statements import execute, listed_names, quoted
-
-# More rows in a statement gain nothing; more values were too many for SQLite before 3.32.
-_ROWS_A_STATEMENT = 50
-_MOST_VALUES = 999
 
 # Rows held as Python's objects at a time: few enough to lie in the processor's cache.
 _BLOCK_ROWS = 2_048
 
 # Rows that machine code reads at a time.
 _NATIVE_BLOCK_ROWS = 16_384
+
+_HANDLE = "sqlite_handle"  # in what is known of a connection
 
 _DECLARED = {
     "BOOLEAN": pa.bool_(),
@@ -114,7 +118,9 @@ class SqliteDialect(TransactionalDialect):
         # Transactions are begun by hand: sqlite3 would leave CREATE and DROP out of them. A
         # reader may be collected, and its connection closed, by another thread.
         options = {"isolation_level": None, "check_same_thread": False}
-        return sa.create_engine(url, poolclass=sa.NullPool, connect_args=options)
+        engine = sa.create_engine(url, poolclass=sa.NullPool, connect_args=options)
+        sa.event.listen(engine, "do_connect", _connect)
+        return engine
 
     def begin(self, connection: sa.Connection, *, write: bool) -> None:
         """Start a transaction; a writer takes its lock at once, and so fails at once."""
@@ -271,22 +277,15 @@ class SqliteDialect(TransactionalDialect):
         schema: pa.Schema,
         batches: Iterator[pa.RecordBatch],
     ) -> None:
-        """Insert many rows by each statement, which takes less than half as long as one by one."""
-        cursor: Any = connection.connection.cursor()
-        width = len(schema)
-        step = width * max(1, min(_ROWS_A_STATEMENT, _MOST_VALUES // width))
+        """Insert the rows: by machine code where there is some, else by `sqlite3`."""
         into = f"INSERT INTO {quoted(table)} ({listed_names(schema.names)}) VALUES "  # noqa: S608
-        row = f"({', '.join('?' * width)})"
-        rows = ", ".join([row] * (step // width))
-        for batch in batches:
-            values: list[Any] = [None] * (width * batch.num_rows)  # row by row
-            for index, (column, field) in enumerate(zip(batch.columns, schema, strict=True)):
-                values[index::width] = stored_values(column, field)
-            rest = len(values) - len(values) % step
-            cursor.executemany(into + rows, (values[at : at + step] for at in range(0, rest, step)))
-            cursor.executemany(
-                into + row, (values[at : at + width] for at in range(rest, len(values), width))
-            )
+        writer, handle = row_writer(), connection.info.get(_HANDLE)
+        if writer is None or handle is None:
+            _insert_by_sqlite3(connection.connection.cursor(), into, schema, batches)
+            return
+        with closing(Insert(writer, handle, into, len(schema))) as insert:
+            for batch in batches:
+                insert.rows(list(map(stored_array, batch.columns, schema)))
 
     def translate(self, error: Exception) -> ConnectorError:
         """By SQLite's result codes (https://sqlite.org/rescode.html)."""
@@ -325,6 +324,36 @@ _MEANINGS: tuple[tuple[tuple[str, ...], Callable[[Path, Exception], ConnectorErr
         lambda path, error: WriteError(f"{path} refused the rows, none was written: {error}"),
     ),
 )
+
+
+def _connect(
+    dialect: sa.Dialect,
+    record: sa.pool.ConnectionPoolEntry,
+    arguments: Sequence[Any],
+    options: dict[str, Any],
+) -> Any:
+    """Opens a connection, and remembers what SQLite knows it by."""
+    connection, record.info[_HANDLE] = with_handle(lambda: dialect.connect(*arguments, **options))
+    return connection
+
+
+def _insert_by_sqlite3(
+    cursor: Any, into: str, schema: pa.Schema, batches: Iterator[pa.RecordBatch]
+) -> None:
+    """Many rows by each statement, which takes less than half as long as one by one."""
+    width = len(schema)
+    step = width * max(1, min(ROWS_A_STATEMENT, MOST_VALUES // width))
+    row = f"({', '.join('?' * width)})"
+    rows = ", ".join([row] * (step // width))
+    for batch in batches:
+        values: list[Any] = [None] * (width * batch.num_rows)  # row by row
+        for index, (column, field) in enumerate(zip(batch.columns, schema, strict=True)):
+            values[index::width] = stored_values(column, field)
+        rest = len(values) - len(values) % step
+        cursor.executemany(into + rows, (values[at : at + step] for at in range(0, rest, step)))
+        cursor.executemany(
+            into + row, (values[at : at + width] for at in range(rest, len(values), width))
+        )
 
 
 def declared_type(declared: str) -> pa.DataType | None:

@@ -7,12 +7,14 @@ library that `sqlite3` has loaded knows of them all.
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import sqlite3
-from collections.abc import Sequence
-from ctypes import POINTER, byref, c_char_p, c_double, c_int, c_int64, c_void_p
+import threading
+from collections.abc import Callable, Sequence
+from ctypes import CFUNCTYPE, POINTER, byref, c_char_p, c_double, c_int, c_int64, c_void_p
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 ROW = 100
 DONE = 101
@@ -22,7 +24,12 @@ _OPEN_URI = 0x40
 _OPEN_NOMUTEX = 0x8000  # one thread at a time has a statement
 _COPIED = c_void_p(-1)  # SQLITE_TRANSIENT: SQLite keeps a copy of what is bound
 
+_Extension = CFUNCTYPE(c_int, c_void_p, c_void_p, c_void_p)
+_Connection = TypeVar("_Connection")
+
 _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
+    "sqlite3_auto_extension": (c_int, [_Extension]),
+    "sqlite3_cancel_auto_extension": (c_int, [_Extension]),
     "sqlite3_open_v2": (c_int, [c_char_p, POINTER(c_void_p), c_int, c_char_p]),
     "sqlite3_busy_timeout": (c_int, [c_void_p, c_int]),
     "sqlite3_close_v2": (c_int, [c_void_p]),
@@ -35,6 +42,7 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "sqlite3_bind_double": (c_int, [c_void_p, c_int, c_double]),
     "sqlite3_bind_text": (c_int, [c_void_p, c_int, c_char_p, c_int, c_void_p]),
     "sqlite3_bind_blob": (c_int, [c_void_p, c_int, c_char_p, c_int, c_void_p]),
+    "sqlite3_reset": (c_int, [c_void_p]),
     "sqlite3_column_count": (c_int, [c_void_p]),
     "sqlite3_column_name": (c_char_p, [c_void_p, c_int]),
     "sqlite3_step": (c_int, [c_void_p]),
@@ -71,6 +79,48 @@ def sqlite_library() -> ctypes.CDLL | None:
     except (ImportError, OSError, AttributeError):
         return None
     return found
+
+
+_opened = threading.local()
+
+
+def _note(handle: int | None, _message: int | None, _routines: int | None) -> int:
+    _opened.handle = handle
+    return sqlite3.SQLITE_OK
+
+
+_extension = _Extension(_note)  # for ever: SQLite has its address
+
+
+@cache
+def _opened_are_noted() -> bool:
+    library = sqlite_library()
+    if library is None or library.sqlite3_auto_extension(_extension) != sqlite3.SQLITE_OK:
+        return False
+    # A connection that is opened when Python is almost gone must not call it.
+    atexit.register(library.sqlite3_cancel_auto_extension, _extension)
+    return True
+
+
+def with_handle(connect: Callable[[], _Connection]) -> tuple[_Connection, int | None]:
+    """What `connect` returns, a connection of `sqlite3`; and what SQLite knows it by.
+
+    `sqlite3` keeps that to itself, but SQLite tells it to extensions of all connections. None where
+    there is no :func:`sqlite_library`.
+    """
+    if not _opened_are_noted():
+        return connect(), None
+    _opened.handle = None
+    return connect(), _opened.handle
+
+
+def error_of(library: ctypes.CDLL, handle: int | c_void_p) -> sqlite3.DatabaseError:
+    """What the last call of SQLite on a connection failed with, as `sqlite3` would raise it."""
+    code = library.sqlite3_extended_errcode(handle)
+    error = sqlite3.DatabaseError(library.sqlite3_errmsg(handle).decode(errors="replace"))
+    error.sqlite_errorcode = code
+    error.sqlite_errorname = _ERRORS.get(code & 0xFF, "SQLITE_ERROR")
+    return error
 
 
 class Statement:
@@ -115,12 +165,7 @@ class Statement:
 
     def error(self) -> sqlite3.DatabaseError:
         """What the last call of SQLite failed with, as `sqlite3` would raise it."""
-        code = self._library.sqlite3_extended_errcode(self._connection)
-        message = self._library.sqlite3_errmsg(self._connection).decode(errors="replace")
-        error = sqlite3.DatabaseError(message)
-        error.sqlite_errorcode = code
-        error.sqlite_errorname = _ERRORS.get(code & 0xFF, "SQLITE_ERROR")
-        return error
+        return error_of(self._library, self._connection)
 
     def close(self) -> None:
         """Free the statement and the connection; nothing happens a second time."""

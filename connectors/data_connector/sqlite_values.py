@@ -40,20 +40,26 @@ def declared_values(values: Values, kind: pa.DataType) -> pa.Array:
     return _declared_as(kind, pa.array(values))
 
 
-def stored_values(array: pa.Array, field: pa.Field) -> list[Any]:
-    """The values as sqlite3 takes them."""
+def stored_array(array: pa.Array, field: pa.Field) -> pa.Array:
+    """The values as SQLite stores them: of int64, float64, string or binary."""
     kind = field.type
     if pa.types.is_floating(kind) and pc.any(pc.is_nan(array)).as_py():
         raise SchemaMismatchError("SQLite would store NaN as NULL: replace it", column=field.name)
     if kind == UTC_MICROSECONDS:
         # Written as naive and marked afterwards: ten times as fast as a cast with its zone.
-        array = pc.binary_join_element_wise(array.cast(MICROSECONDS).cast(pa.string()), "Z", "")
-    elif pa.types.is_temporal(kind) or pa.types.is_decimal(kind):
-        array = array.cast(pa.string())
-    if not array.null_count and (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
-        numbers: list[Any] = array.to_numpy().tolist()  # five times as fast
+        return pc.binary_join_element_wise(array.cast(MICROSECONDS).cast(pa.string()), "Z", "")
+    if pa.types.is_temporal(kind) or pa.types.is_decimal(kind):
+        return array.cast(pa.string())
+    return array.cast(pa.int64()) if pa.types.is_boolean(kind) else array
+
+
+def stored_values(array: pa.Array, field: pa.Field) -> list[Any]:
+    """The same as sqlite3 takes them."""
+    stored = stored_array(array, field)
+    if not stored.null_count and stored.type in (pa.int64(), pa.float64()):
+        numbers: list[Any] = stored.to_numpy().tolist()  # five times as fast
         return numbers
-    values: list[Any] = array.to_pylist()
+    values: list[Any] = stored.to_pylist()
     return values
 
 

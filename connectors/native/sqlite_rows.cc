@@ -1,4 +1,5 @@
-// Reads the rows of a SQLite statement into columns, by SQLite's C interface, without any library.
+// Reads the rows of a SQLite statement into columns, and inserts rows of Arrow's columns, by
+// SQLite's C interface, without any library.
 //
 // SQLite itself is given: its functions, by which the caller opened the database. What a value is
 // stored as is told for each, for SQLite checks no type; what to make of it, the caller knows.
@@ -8,7 +9,9 @@
 namespace {
 
 constexpr int kRow = 100;  // SQLITE_ROW
+constexpr int kDone = 101;  // SQLITE_DONE
 constexpr int kNoMemory = 7;  // SQLITE_NOMEM
+constexpr int kOk = 0;  // SQLITE_OK
 
 // The storage classes, by SQLite's own numbers.
 constexpr uint8_t kInteger = 1;
@@ -98,6 +101,78 @@ int64_t sqlite_rows_read(const Sqlite* sqlite, void* statement, int32_t n_column
     progress->on_row = 0;
   }
   return n_rows;
+}
+
+// Functions of the SQLite that has the statement.
+struct Binder {
+  int (*bind_null)(void*, int);
+  int (*bind_int64)(void*, int, int64_t);
+  int (*bind_double)(void*, int, double);
+  int (*bind_text)(void*, int, const uint8_t*, int, void (*)(void*));
+  int (*bind_blob)(void*, int, const uint8_t*, int, void (*)(void*));
+  int (*step)(void*);
+  int (*reset)(void*);
+};
+
+// N values in Arrow's format, from `offset` on.
+struct Values {
+  const uint8_t* valid;    // a bit for each value; null: there is no NULL among them
+  const uint8_t* content;  // integers or floats of 64 bits, or texts in UTF-8, or blobs
+  const int32_t* offsets;  // where each text or blob begins, and where the last one ends
+  int64_t offset;
+  int64_t storage;  // class
+};
+
+}  // extern "C"
+
+namespace {
+
+const uint8_t kNothing = 0;  // a null pointer would be a NULL
+
+int bind(const Binder* sqlite, void* statement, int parameter, const Values& values, int64_t row) {
+  const int64_t at = values.offset + row;
+  if (values.valid != nullptr && (values.valid[at / 8] >> (at % 8) & 1) == 0) {
+    return sqlite->bind_null(statement, parameter);
+  }
+  if (values.storage == kInteger) {
+    int64_t value;
+    __builtin_memcpy(&value, values.content + 8 * at, sizeof value);
+    return sqlite->bind_int64(statement, parameter, value);
+  }
+  if (values.storage == kFloat) {
+    double value;
+    __builtin_memcpy(&value, values.content + 8 * at, sizeof value);
+    return sqlite->bind_double(statement, parameter, value);
+  }
+  const int32_t start = values.offsets[at], size = values.offsets[at + 1] - start;
+  const uint8_t* from = size == 0 ? &kNothing : values.content + start;
+  return (values.storage == kText ? sqlite->bind_text : sqlite->bind_blob)(statement, parameter, from,
+                                                                          size, nullptr);
+}
+
+}  // namespace
+
+extern "C" {
+
+// Runs an INSERT of `rows_a_run` rows, with a parameter for each of their values, until the rows from
+// `start` on, before `stop`, are all in: a whole number of runs. Gives the result of the first run
+// that fails, else SQLITE_OK. What is bound when it returns is the caller's memory.
+int sqlite_rows_insert(const Binder* sqlite, void* statement, int32_t n_columns,
+                       const Values* columns, int64_t start, int64_t stop, int32_t rows_a_run) {
+  while (start < stop) {
+    int parameter = 0;
+    for (const int64_t end = start + rows_a_run; start < end; ++start) {
+      for (int32_t c = 0; c < n_columns; ++c) {
+        const int bound = bind(sqlite, statement, ++parameter, columns[c], start);
+        if (bound != kOk) return bound;
+      }
+    }
+    const int stepped = sqlite->step(statement);
+    if (stepped != kDone) return stepped;
+    const int reset = sqlite->reset(statement);
+    if (reset != kOk) return reset;
+  }
+  return kOk;
 }
 
 }  // extern "C"

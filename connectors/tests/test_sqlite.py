@@ -16,14 +16,15 @@ from data_connector import sqlite
 from data_connector.sqlite import declared_type
 
 UTC = pa.timestamp("us", "UTC")
-both_ways = pytest.mark.usefixtures("read_by")
+both_ways = pytest.mark.usefixtures("done_by")
 
 
 @pytest.fixture(params=["machine code", "sqlite3"])
-def read_by(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Reads with and without machine code, which not every machine can."""
+def done_by(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reads and writes with and without machine code, which not every machine can."""
     if request.param == "sqlite3":
         monkeypatch.setattr(sqlite, "row_reader", lambda: None)
+        monkeypatch.setattr(sqlite, "row_writer", lambda: None)
     elif sqlite.row_reader() is None:
         pytest.skip("this Python has its SQLite inside, where machine code cannot call it")
 
@@ -205,6 +206,7 @@ def test_names_that_differ_by_case_are_refused(url: str) -> None:
         dc.load(pa.table({"a": [1], "A": [2]}), url, table="rows")
 
 
+@both_ways
 def test_a_constraint_that_refuses_a_row_refuses_all(path: Path, url: str) -> None:
     run(path, "CREATE TABLE rows (a INTEGER PRIMARY KEY)", "INSERT INTO rows VALUES (2)")
     with pytest.raises(dc.WriteError, match="UNIQUE"):
