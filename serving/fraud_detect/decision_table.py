@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from itertools import chain
 from typing import Any
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from fraud_ml.feature_hash import feature_hashes
+
 TABLE = "decisions"
-HASH_BYTES = 8
 
 _TIME = pa.timestamp("us", tz="UTC")
 SCHEMA = pa.schema(
@@ -63,19 +62,6 @@ def decode(value: bytes) -> Decided:
     return decided
 
 
-def features_hashes(features: npt.NDArray[np.float32]) -> list[str]:
-    """A hash of each row, 16 hexadecimal digits: the same for equal features, here and elsewhere.
-
-    It is BLAKE2b of 8 bytes over the row as little-endian float32, with one NaN and one zero.
-
-    Args:
-        features: shape ``(B, F)``.
-    """
-    rows = (features + np.float32(0)).astype("<f4")  # -0 + 0 is 0
-    rows[np.isnan(rows)] = np.float32("nan")
-    return [hashlib.blake2b(row.tobytes(), digest_size=HASH_BYTES).hexdigest() for row in rows]
-
-
 def table_of(parts: Sequence[Decided]) -> pa.Table:
     """The rows of all ``parts``, which one worker sent, with the columns of :data:`SCHEMA`."""
     n_rows = [len(part.transaction_id) for part in parts]
@@ -86,7 +72,7 @@ def table_of(parts: Sequence[Decided]) -> pa.Table:
         "timestamp": list(chain.from_iterable(part.timestamp for part in parts)),
         "score": scores.astype(np.float64),
         "decision": list(chain.from_iterable(part.decisions for part in parts)),
-        "features_hash": features_hashes(features.reshape(sum(n_rows), -1)),
+        "features_hash": feature_hashes(features.reshape(sum(n_rows), -1)),
     }
     of_all = {
         "scored_at": [part.scored_at for part in parts],

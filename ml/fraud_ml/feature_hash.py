@@ -1,0 +1,59 @@
+"""What tells whether two rows of features are equal, without the rows: in machine code if built."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+HASH_BYTES = 8
+
+LIBRARY = (
+    Path(__file__).parent / "native_hash.so"
+)  # of the build; in a plain checkout there is none
+
+_HEX = 2 * HASH_BYTES
+
+
+def feature_hashes(features: npt.NDArray[np.float32]) -> list[str]:
+    """A hash of each row, 16 hexadecimal digits: the same for equal features, here and elsewhere.
+
+    It is BLAKE2b (RFC 7693) of 8 bytes over the row as little-endian float32, with one NaN and one
+    zero.
+
+    Args:
+        features: shape ``(B, F)``.
+    """
+    rows = (features + np.float32(0)).astype("<f4")  # -0 + 0 is 0
+    rows[np.isnan(rows)] = np.float32("nan")
+    hashes = _native()
+    joined = (_by_hashlib(rows) if hashes is None else hashes(rows)).hex()
+    return [joined[start : start + _HEX] for start in range(0, len(joined), _HEX)]
+
+
+def _by_hashlib(rows: npt.NDArray[np.float32]) -> bytes:
+    return b"".join(hashlib.blake2b(row.tobytes(), digest_size=HASH_BYTES).digest() for row in rows)
+
+
+@cache
+def _native() -> Callable[[npt.NDArray[np.float32]], bytes] | None:
+    """What `native/hash.cc` is compiled to; None where it was not, or for another system."""
+    try:
+        hashes_of = ctypes.CDLL(str(LIBRARY)).row_hashes
+    except OSError:
+        return None
+    hashes_of.restype = None
+    hashes_of.argtypes = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p]
+
+    def hashes(rows: npt.NDArray[np.float32]) -> bytes:
+        rows = np.ascontiguousarray(rows)
+        found = np.empty(len(rows), dtype="<u8")
+        hashes_of(rows.ctypes.data, len(rows), rows.itemsize * rows.shape[1], found.ctypes.data)
+        return found.tobytes()
+
+    return hashes
