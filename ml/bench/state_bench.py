@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -41,6 +42,8 @@ def bench_state(*, quick: bool) -> list[Result]:
     n_measured = len(BATCHES) * (rounds + 1) * A_ROUND
     n_known = simulation.transactions.num_rows - n_measured
     say(f"feature state of {n_known:,} transactions")
+    gc.collect()
+    gc.freeze()  # as in the service; else the longest pause is the collector's, over all modules
     known, frauds = known_of(simulation, n_known)
     database = warm_database(known, frauds)
     longest, default = warm_state(known, frauds, DEFAULT_SPEC)

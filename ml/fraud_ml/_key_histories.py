@@ -21,7 +21,9 @@ Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
 _FEW = 64  # keys that there is always room for, and numbers in the pool
-_TIMES, _TIMES_AT_LEAST = 16, 2  # as much room as is needed; what is not used takes no memory
+# Room that is asked for: so many times as much as there is now, and at least so much.
+_TIMES = 16
+_MANY_KEYS, _MUCH_ROOM = 1 << 20, 1 << 26
 _ABSENT = -1
 _FAR, _NEAR = 16, 8  # transactions before one, its queues are fetched, and then its records
 
@@ -205,16 +207,20 @@ class KeyHistories:
         room, which takes no memory until it is used. Where so much may not even be asked for, it
         is less.
         """
+        n_keys, n_records = len(self.number_of), sum(len(it) for _, it in unrolled.queues)
         try:
-            return self._rolled_for(unrolled, room, _TIMES)
+            return self._rolled_for(
+                unrolled,
+                n_keys=max(_TIMES * n_keys, _MANY_KEYS),
+                room=max(_TIMES * n_records, _MUCH_ROOM, room),
+            )
         except MemoryError:
-            return self._rolled_for(unrolled, room, _TIMES_AT_LEAST)
+            return self._rolled_for(
+                unrolled, n_keys=max(2 * n_keys, _FEW), room=max(n_records, room)
+            )
 
-    def _rolled_for(self, unrolled: Unrolled, room: int, times: int) -> Histories:
+    def _rolled_for(self, unrolled: Unrolled, *, n_keys: int, room: int) -> Histories:
         known = len(unrolled.since)
-        n_keys = times * max(len(self.number_of), _FEW)
-        records = sum(len(records) for _, records in unrolled.queues)
-        room = max((times - 1) * records, room)
         rings = _rings.rolled(unrolled.queues, self.plan.width, n_keys=n_keys, room=room)
         since = np.zeros(n_keys, dtype=np.int64)
         lasts = np.zeros((n_keys, len(self.plan.kept.ages)), dtype=np.int64)
