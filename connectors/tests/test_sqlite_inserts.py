@@ -79,7 +79,10 @@ def test_both_ways_store_the_same(
     assert len(by_machine_code) == n_rows
 
 
-def test_an_upsert_goes_the_same_way(tmp_path: Path) -> None:
+def test_loads_and_upserts_go_by_machine_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(sqlite, "_insert_by_sqlite3")
     path = tmp_path / "data.db"
     first = pa.table({"id": range(200), "word": ["old"] * 200})
     later = pa.table({"id": range(100, 300), "word": ["new"] * 200})

@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-HASH_BYTES = 8
+_HASH_BYTES = 8
 
-LIBRARY = (
+_LIBRARY = (
     Path(__file__).parent / "native_hash.so"
 )  # of the build; in a plain checkout there is none
 
-_HEX = 2 * HASH_BYTES
+_HEX = 2 * _HASH_BYTES
 
 
 def feature_hashes(features: npt.NDArray[np.float32]) -> list[str]:
@@ -37,14 +37,16 @@ def feature_hashes(features: npt.NDArray[np.float32]) -> list[str]:
 
 
 def _by_hashlib(rows: npt.NDArray[np.float32]) -> bytes:
-    return b"".join(hashlib.blake2b(row.tobytes(), digest_size=HASH_BYTES).digest() for row in rows)
+    return b"".join(
+        hashlib.blake2b(row.tobytes(), digest_size=_HASH_BYTES).digest() for row in rows
+    )
 
 
 @cache
 def _native() -> Callable[[npt.NDArray[np.float32]], bytes] | None:
     """What `native/hash.cc` is compiled to; None where it was not, or for another system."""
     try:
-        hashes_of = ctypes.CDLL(str(LIBRARY)).row_hashes
+        hashes_of = ctypes.CDLL(str(_LIBRARY)).row_hashes
     except OSError:
         return None
     hashes_of.restype = None
