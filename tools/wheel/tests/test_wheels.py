@@ -43,7 +43,7 @@ NOT_IMPORTED = {
 COMES_WITH = {"py4j": "pyspark"}  # asks for exactly one version of it
 CODE = {
     "connectors": ["data_connector/native_rows.so"],
-    "ml": ["fraud_ml/native_net.so"],
+    "ml": ["fraud_ml/native_hash.so", "fraud_ml/native_net.so"],
 }
 CALENDAR = {"adlfs", "fsspec", "gcsfs", "s3fs"}  # versions are years, so that none says it breaks
 
