@@ -97,7 +97,8 @@ class DecisionLog:
         """Takes the decisions of a batch, and does not wait."""
         n_rows = len(batch.scores)
         with self._turn:
-            self._hear()
+            if self._process is None or self.n_waiting + n_rows > self._queue_rows:
+                self._hear()
             self.n_taken += n_rows
             if self._process is None or self.n_waiting > self._queue_rows:
                 self.n_dropped += n_rows

@@ -10,9 +10,11 @@ import logging
 import sys
 import threading
 import time
+from functools import partial
 from typing import Any
 
 from fraud_detect import torchserve_codec
+from fraud_detect.after_answers import AfterAnswers
 from fraud_detect.answers import ARROW, JSON
 from fraud_detect.at_work import AtWork
 from fraud_detect.decision_log import DecisionLog
@@ -33,6 +35,8 @@ class FraudHandler:
         self._metrics: ServiceMetrics
         self._decisions: DecisionLog | None = None
         self._drift: Drift | None = None
+        self._at_work: AtWork | None = None
+        self._after = AfterAnswers()
         self._drift_at = 0.0
 
     def initialize(self, context: Any) -> None:
@@ -40,23 +44,25 @@ class FraudHandler:
         # TorchServe writes a line for every batch at INFO, which its frontend reads and parses.
         logging.getLogger().setLevel(logging.WARNING)
         version = context.manifest["model"]["modelVersion"]
-        torchserve_codec.read_in_large_pieces(AtWork.from_environment(version))
+        self._at_work = AtWork.from_environment(version)
+        torchserve_codec.read_in_large_pieces(begun=self._begun, answered=self._answered)
         settings = WorkerSettings.from_environment()
         self._scorer = settings.scorer(version)
         model = self._scorer.model
         self._metrics = ServiceMetrics(model, worker=worker_name())
-        self._scorer.watchers.append(self._metrics)
         if settings.decision_log:
             self._decisions = DecisionLog(
                 settings.decision_log, model=model.name, version=model.version
             )
             self._scorer.watchers.append(self._decisions)
+        self._scorer.watchers.append(self._after.watcher(self._metrics))
         if settings.shadow_log:
             spec = self._scorer.artifact.spec
-            self._scorer.watchers.append(Shadow(settings, version=model.version, spec=spec))
+            shadow = Shadow(settings, version=model.version, spec=spec)
+            self._scorer.watchers.append(self._after.watcher(shadow))
         if self._scorer.artifact.reference is not None:
             self._drift = Drift(self._scorer.artifact.reference)
-            self._scorer.watchers.append(self._drift)
+            self._scorer.watchers.append(self._after.watcher(self._drift))
         self._scorer.warm_up()
         keep_collections_short()
         threading.Thread(target=self._tell, daemon=True).start()
@@ -64,6 +70,7 @@ class FraudHandler:
 
     def handle(self, data: list[dict[str, Any]], context: Any) -> list[bytes]:
         """The answers to ``data``, in its order; each has its own HTTP status."""
+        self._after.run()  # where nobody said that the last ones were sent
         calls = [
             Call(
                 body=parts.get("body") or parts.get("data") or b"",
@@ -73,11 +80,20 @@ class FraudHandler:
             for number, parts in enumerate(data)
         ]
         found = self._scorer.answer(calls)
-        self._metrics.answered(found, self._scorer.seconds)
+        self._after.add(partial(self._metrics.answered, found, self._scorer.seconds))
         for number, answer in enumerate(found):
             context.set_response_status(answer.status, idx=number)
             context.set_response_content_type(number, answer.content_type)
         return [answer.body for answer in found]
+
+    def _begun(self) -> None:
+        if self._at_work is not None:
+            self._at_work.begin()
+
+    def _answered(self) -> None:
+        self._after.run()
+        if self._at_work is not None:
+            self._at_work.end()
 
     def _tell(self) -> None:
         """Tells TorchServe what was counted, every second, as long as the worker lives."""
