@@ -38,9 +38,10 @@ from data_connector.errors import (
 from data_connector.locations import DatabaseLocation
 from data_connector.sql import SqlBackend
 from data_connector.sql_dialect import Rows, TransactionalDialect, Values
-from data_connector.sqlite_blocks import RowReader, blocks, row_reader
+from data_connector.sqlite_blocks import blocks, row_reader
 from data_connector.sqlite_inserts import MOST_VALUES, ROWS_A_STATEMENT, Insert, row_writer
 from data_connector.sqlite_library import Statement, with_handle
+from data_connector.sqlite_rows import RowCode
 from data_connector.sqlite_values import (
     EXACT_DIGITS,
     declared_values,
@@ -157,7 +158,7 @@ class SqliteDialect(TransactionalDialect):
 
     def _statement(
         self,
-        reader: RowReader,
+        reader: RowCode,
         connection: sa.Connection,
         statement: str,
         parameters: Sequence[Any],

@@ -6,7 +6,6 @@ import ctypes
 import sqlite3
 from collections.abc import Iterator
 from ctypes import POINTER, byref, c_int32, c_int64, c_void_p
-from dataclasses import dataclass
 from functools import cache
 from typing import Any, ClassVar
 
@@ -14,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from data_connector.native_code import LIBRARY
 from data_connector.sql_dialect import Values
-from data_connector.sqlite_library import DONE, ROW, Statement, sqlite_library
+from data_connector.sqlite_library import DONE, ROW, Statement
+from data_connector.sqlite_rows import RowCode, row_code
 
 # For texts and blobs of a column in a block; memory that is not used is not taken.
 _ROOM = 1 << 20
@@ -50,31 +49,11 @@ class _Progress(ctypes.Structure):
     _fields_: ClassVar = [("on_row", c_int32), ("result", c_int32), ("needed", c_int64)]
 
 
-@dataclass(frozen=True, slots=True)
-class RowReader:
-    """Machine code that reads rows, with the SQLite that it reads them from."""
-
-    sqlite: ctypes.CDLL
-    read: Any
-    functions: _Sqlite
-
-
 @cache
-def row_reader() -> RowReader | None:
-    """The reader; None where it was not built, or SQLite cannot be called from outside."""
-    sqlite = sqlite_library()
-    if sqlite is None:
-        return None
-    try:
-        read = ctypes.CDLL(str(LIBRARY)).sqlite_rows_read
-    except OSError:  # not there, or of another system
-        return None
-    read.restype = c_int64
-    read.argtypes = [
-        *(POINTER(_Sqlite), c_void_p, c_int32, POINTER(_Column), c_int64, POINTER(_Progress)),
-    ]
-    addresses = [ctypes.cast(sqlite[f"sqlite3_{name}"], c_void_p) for name in _FUNCTIONS]
-    return RowReader(sqlite, read, _Sqlite(*addresses))
+def row_reader() -> RowCode | None:
+    """What :func:`blocks` needs; None where there is none."""
+    arguments = [c_void_p, c_int32, POINTER(_Column), c_int64, POINTER(_Progress)]
+    return row_code("sqlite_rows_read", _Sqlite, c_int64, arguments)
 
 
 class _Buffers:
@@ -127,7 +106,7 @@ class _Buffers:
         return content.decode() if kind == _TEXT else content
 
 
-def blocks(reader: RowReader, statement: Statement, n_rows: int) -> Iterator[list[Values]]:
+def blocks(reader: RowCode, statement: Statement, n_rows: int) -> Iterator[list[Values]]:
     """The rows, `n_rows` at a time, or fewer where texts are long: those of now, however late.
 
     Raises:
@@ -140,14 +119,14 @@ def blocks(reader: RowReader, statement: Statement, n_rows: int) -> Iterator[lis
 
 
 def _blocks(
-    reader: RowReader, statement: Statement, n_rows: int, progress: _Progress
+    reader: RowCode, statement: Statement, n_rows: int, progress: _Progress
 ) -> Iterator[list[Values]]:
     width = len(statement.names)
     room = _ROOM
     while progress.result == ROW:
         buffers = [_Buffers(n_rows, room) for _ in range(width)]
         columns = (_Column * width)(*(it.column() for it in buffers))
-        n = reader.read(
+        n = reader.run(
             *(byref(reader.functions), statement.address, width, columns, n_rows, byref(progress))
         )
         if n:

@@ -6,14 +6,13 @@ import ctypes
 import sqlite3
 from collections.abc import Sequence
 from ctypes import POINTER, byref, c_int, c_int32, c_int64, c_void_p
-from dataclasses import dataclass
 from functools import cache
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import pyarrow as pa
 
-from data_connector.native_code import LIBRARY
-from data_connector.sqlite_library import error_of, sqlite_library
+from data_connector.sqlite_library import error_of
+from data_connector.sqlite_rows import RowCode, row_code
 
 # More rows in a statement gain nothing; more values were too many for SQLite before 3.32.
 ROWS_A_STATEMENT = 50
@@ -43,38 +42,17 @@ class _Values(ctypes.Structure):
     ]
 
 
-@dataclass(frozen=True, slots=True)
-class RowWriter:
-    """Machine code that inserts rows, with the SQLite that it inserts them by."""
-
-    sqlite: ctypes.CDLL
-    insert: Any
-    functions: _Binder
-
-
 @cache
-def row_writer() -> RowWriter | None:
-    """The writer; None where it was not built, or SQLite cannot be called from outside."""
-    sqlite = sqlite_library()
-    if sqlite is None:
-        return None
-    try:
-        insert = ctypes.CDLL(str(LIBRARY)).sqlite_rows_insert
-    except OSError:  # not there, or of another system
-        return None
-    insert.restype = c_int
-    insert.argtypes = [
-        *(POINTER(_Binder), c_void_p, c_int32, POINTER(_Values)),
-        *(c_int64, c_int64, c_int32),
-    ]
-    addresses = [ctypes.cast(sqlite[f"sqlite3_{name}"], c_void_p) for name in _FUNCTIONS]
-    return RowWriter(sqlite, insert, _Binder(*addresses))
+def row_writer() -> RowCode | None:
+    """What :class:`Insert` needs; None where there is none."""
+    arguments = [c_void_p, c_int32, POINTER(_Values), c_int64, c_int64, c_int32]
+    return row_code("sqlite_rows_insert", _Binder, c_int, arguments)
 
 
 class Insert:
     """INSERTs with a parameter for each value, on somebody's connection."""
 
-    def __init__(self, writer: RowWriter, handle: int, into: str, width: int) -> None:
+    def __init__(self, writer: RowCode, handle: int, into: str, width: int) -> None:
         """Prepares them; close it, whatever comes.
 
         Args:
@@ -111,7 +89,7 @@ class Insert:
         values = (_Values * len(columns))(*map(_values, columns))
         for rows_a_run, statement in self._statements:
             stop = n_rows - (n_rows - start) % rows_a_run
-            result = writer.insert(
+            result = writer.run(
                 *(byref(writer.functions), statement, len(columns), values),
                 *(start, stop, rows_a_run),
             )
