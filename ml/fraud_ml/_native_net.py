@@ -73,7 +73,7 @@ def library_of(most: int) -> Library | None:
         found = ctypes.CDLL(str(LIBRARY))
     except OSError:  # not there, or of another system
         return None
-    level = min(found.fraud_net_level(), most)
+    level = min(found.vector_level(), most)
     if level == 0:
         return None
     scratch, score = found.fraud_net_scratch, found[f"fraud_net_score_{level}"]

@@ -13,14 +13,14 @@ import numpy.typing as npt
 
 _HASH_BYTES = 8
 
-_LIBRARY = (
-    Path(__file__).parent / "native_hash.so"
-)  # of the build; in a plain checkout there is none
+_LIBRARY = Path(__file__).parent / "native_hash.so"  # of the build; a plain checkout has none
 
 _HEX = 2 * _HASH_BYTES
 
+_Rows = npt.NDArray[np.float32]
 
-def feature_hashes(features: npt.NDArray[np.float32]) -> list[str]:
+
+def feature_hashes(features: _Rows) -> list[str]:
     """A hash of each row, 16 hexadecimal digits: the same for equal features, here and elsewhere.
 
     It is BLAKE2b (RFC 7693) of 8 bytes over the row as little-endian float32, with one NaN and one
@@ -29,31 +29,37 @@ def feature_hashes(features: npt.NDArray[np.float32]) -> list[str]:
     Args:
         features: shape ``(B, F)``.
     """
-    rows = (features + np.float32(0)).astype("<f4")  # -0 + 0 is 0
-    rows[np.isnan(rows)] = np.float32("nan")
-    hashes = _native()
-    joined = (_by_hashlib(rows) if hashes is None else hashes(rows)).hex()
+    hashes = _native() or _by_hashlib
+    joined = hashes(features.astype("<f4", copy=False)).hex()
     return [joined[start : start + _HEX] for start in range(0, len(joined), _HEX)]
 
 
-def _by_hashlib(rows: npt.NDArray[np.float32]) -> bytes:
+def _by_hashlib(features: _Rows) -> bytes:
+    rows = features + np.float32(0)  # -0 + 0 is 0
+    rows[np.isnan(rows)] = np.float32("nan")
     return b"".join(
         hashlib.blake2b(row.tobytes(), digest_size=_HASH_BYTES).digest() for row in rows
     )
 
 
 @cache
-def _native() -> Callable[[npt.NDArray[np.float32]], bytes] | None:
+def _native() -> Callable[[_Rows], bytes] | None:
     """What `native/hash.cc` is compiled to; None where it was not, or for another system."""
+    return _native_of(2)
+
+
+def _native_of(most: int) -> Callable[[_Rows], bytes] | None:
+    """The same with vectors no wider than those of a level."""
     try:
-        hashes_of = ctypes.CDLL(str(_LIBRARY)).row_hashes
+        library = ctypes.CDLL(str(_LIBRARY))
     except OSError:
         return None
+    hashes_of = library[f"row_hashes_{min(library.vector_level(), most)}"]
     hashes_of.restype = None
     hashes_of.argtypes = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p]
 
-    def hashes(rows: npt.NDArray[np.float32]) -> bytes:
-        rows = np.ascontiguousarray(rows)
+    def hashes(features: _Rows) -> bytes:
+        rows = np.ascontiguousarray(features)
         found = np.empty(len(rows), dtype="<u8")
         hashes_of(rows.ctypes.data, len(rows), rows.itemsize * rows.shape[1], found.ctypes.data)
         return found.tobytes()

@@ -1,9 +1,13 @@
-// BLAKE2b of rows (RFC 7693: no key, 8 bytes), eight of them side by side, without any library.
+// BLAKE2b (RFC 7693: no key, 8 bytes) of rows of numbers, eight of them side by side, without any
+// library. There is one NaN and one zero: others are hashed as these.
 //
 // What a row's hash is does not depend on the others: where there are fewer than eight, the last is
 // hashed again.
 
 #include <stdint.h>
+
+// Nothing is called but what C sees: a function takes on the instructions of the one it is in.
+#define INLINE inline __attribute__((always_inline))
 
 namespace {
 
@@ -12,6 +16,7 @@ constexpr int kBlock = 128;  // bytes
 constexpr int kRounds = 12;
 
 using Words = uint64_t __attribute__((vector_size(8 * kRows)));  // one of each row
+using Halves = uint32_t __attribute__((vector_size(8 * kRows)));  // the same as two numbers each
 
 constexpr uint64_t kStart[8] = {
     0x6a09e667f3bcc908, 0xbb67ae8584caa73b, 0x3c6ef372fe94f82b, 0xa54ff53a5f1d36f1,
@@ -31,9 +36,9 @@ constexpr uint8_t kOrder[10][16] = {
     {10, 2, 8, 4, 7, 6, 1, 5, 15, 11, 9, 14, 3, 12, 13, 0},
 };
 
-Words rotated(Words words, int n_bits) { return (words >> n_bits) | (words << (64 - n_bits)); }
+INLINE Words rotated(Words words, int n_bits) { return (words >> n_bits) | (words << (64 - n_bits)); }
 
-void mix(Words& a, Words& b, Words& c, Words& d, Words x, Words y) {
+INLINE void mix(Words& a, Words& b, Words& c, Words& d, Words x, Words y) {
   a += b + x;
   d = rotated(d ^ a, 32);
   c += d;
@@ -44,7 +49,7 @@ void mix(Words& a, Words& b, Words& c, Words& d, Words x, Words y) {
   b = rotated(b ^ c, 63);
 }
 
-void compress(Words state[8], const Words block[16], uint64_t n_bytes, bool is_last) {
+INLINE void compress(Words state[8], const Words block[16], uint64_t n_bytes, bool is_last) {
   Words v[16];
   for (int i = 0; i < 8; ++i) {
     v[i] = state[i];
@@ -66,7 +71,7 @@ void compress(Words state[8], const Words block[16], uint64_t n_bytes, bool is_l
 }
 
 // Up to eight bytes, the first is the lowest; those that there are not are zeros.
-uint64_t word_of(const uint8_t* bytes, int64_t n_bytes) {
+INLINE uint64_t word_of(const uint8_t* bytes, int64_t n_bytes) {
   uint64_t word = 0;
   if (n_bytes >= 8) {
     __builtin_memcpy(&word, bytes, sizeof word);  // both families of processors are little-endian
@@ -76,13 +81,15 @@ uint64_t word_of(const uint8_t* bytes, int64_t n_bytes) {
   return word;
 }
 
-}  // namespace
+// Two numbers of each row, as those that equal them are hashed.
+INLINE Words usual(Words words) {
+  const Halves bits = (Halves)words;
+  const Halves size = bits & 0x7fffffff;
+  const Halves is_nan = (Halves)(size > 0x7f800000), is_number = (Halves)(size != 0);
+  return (Words)((is_nan & 0x7fc00000) | (~is_nan & is_number & bits));
+}
 
-extern "C" {
-
-// The hashes of `n_rows` rows of `row_bytes` bytes, end to end: the eight bytes of each as a number,
-// the first is the lowest.
-void row_hashes(const uint8_t* rows, int64_t n_rows, int64_t row_bytes, uint64_t* hashes) {
+INLINE void hash(const uint8_t* rows, int64_t n_rows, int64_t row_bytes, uint64_t* hashes) {
   for (int64_t first = 0; first < n_rows; first += kRows) {
     Words state[8];
     for (int i = 0; i < 8; ++i) state[i] = Words{} + kStart[i];
@@ -97,11 +104,36 @@ void row_hashes(const uint8_t* rows, int64_t n_rows, int64_t row_bytes, uint64_t
           block[i][row] = word_of(rows + of * row_bytes + at, row_bytes - at);
         }
       }
+      for (Words& words : block) words = usual(words);
       start = start + kBlock < row_bytes ? start + kBlock : row_bytes;
       compress(state, block, static_cast<uint64_t>(start), start == row_bytes);
     } while (start < row_bytes);
     for (int row = 0; row < kRows && first + row < n_rows; ++row) hashes[first + row] = state[0][row];
   }
 }
+
+}  // namespace
+
+extern "C" {
+
+// The hashes of `n_rows` rows of float32, `row_bytes` bytes each, end to end: the eight bytes of each as a number,
+// the first is the lowest. Each is for a vector_level() of its number and above.
+void row_hashes_0(const uint8_t* rows, int64_t n_rows, int64_t row_bytes, uint64_t* hashes) {
+  hash(rows, n_rows, row_bytes, hashes);
+}
+
+#ifdef __x86_64__
+__attribute__((target("avx2")))
+#endif
+void row_hashes_1(const uint8_t* rows, int64_t n_rows, int64_t row_bytes, uint64_t* hashes) {
+  hash(rows, n_rows, row_bytes, hashes);
+}
+
+#ifdef __x86_64__
+__attribute__((target("avx512f,avx2")))
+void row_hashes_2(const uint8_t* rows, int64_t n_rows, int64_t row_bytes, uint64_t* hashes) {
+  hash(rows, n_rows, row_bytes, hashes);
+}
+#endif
 
 }  // extern "C"

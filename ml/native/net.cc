@@ -11,10 +11,6 @@
 
 #include <stdint.h>
 
-#ifdef __x86_64__
-#include <cpuid.h>
-#endif
-
 namespace {
 
 constexpr int kPanel = 16;  // columns of a layer that are computed together
@@ -47,24 +43,6 @@ using Wide = Width<16, 6, 4, 4, 8>;  // 32, twice as wide
 }  // namespace
 
 extern "C" {
-
-// Which vectors this processor has instructions for, and the system keeps the registers of: 0,
-// none that would do; 1, narrow ones; 2, wide ones.
-int32_t fraud_net_level() {
-#ifdef __x86_64__
-  uint32_t a, b, c, d;
-  if (!__get_cpuid(1, &a, &b, &c, &d)) return 0;
-  const uint32_t needed = bit_FMA | bit_AVX | bit_OSXSAVE;
-  if ((c & needed) != needed) return 0;
-  uint32_t low, high;
-  __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
-  if ((low & 0x06) != 0x06) return 0;
-  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(b & bit_AVX2)) return 0;
-  return (b & bit_AVX512F) && (low & 0xe6) == 0xe6 ? 2 : 1;
-#else
-  return 1;  // all of its family have them
-#endif
-}
 
 // A net. Arrays are row-major; F numbers, C categories, G groups of M members, E wide embeddings.
 struct FraudNet {
@@ -370,7 +348,7 @@ int64_t fraud_net_scratch(const FraudNet* net) {
 }
 
 // The probabilities of fraud of rows x, shape (n_rows, n_features), into out, shape (n_rows).
-// _1 is for a fraud_net_level() of 1 and above, _2 of 2.
+// _1 is for a vector_level() of 1 and above, _2 of 2.
 #ifdef __x86_64__
 __attribute__((target("avx2,fma")))
 #endif

@@ -14,13 +14,12 @@ from fraud_ml.feature_hash import feature_hashes
 ROWS = numbers.arrays(np.float32, st.tuples(st.integers(0, 20), st.integers(1, 100)))
 
 
-@pytest.fixture(params=["machine code", "hashlib"], autouse=True)
+@pytest.fixture(params=[0, 1, 2, "hashlib"], autouse=True)
 def _way(request, monkeypatch):
-    if request.param == "hashlib":
-        monkeypatch.setattr(feature_hash, "_native", lambda: None)
-    else:
-        assert feature_hash._LIBRARY.exists()
-        assert feature_hash._native() is not None
+    """By vectors of one level and the next, as far as this processor has them, and without."""
+    hashes = None if request.param == "hashlib" else feature_hash._native_of(request.param)
+    assert (hashes is None) == (request.param == "hashlib")
+    monkeypatch.setattr(feature_hash, "_native", lambda: hashes)
 
 
 def test_a_hash_is_of_the_values_and_never_changes():
