@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 
 import numpy as np
+import numpy.typing as npt
 
 from fraud_detect.scored_batch import ScoredBatch
 from fraud_ml.distribution import N_BINS, Reference, psi
@@ -17,6 +18,8 @@ LEAST_ROWS = 1_000
 
 _MINUTE = 60.0  # seconds
 _AT_ONCE = 2_048  # rows that are counted together
+
+Floats = npt.NDArray[np.float32]
 
 
 class Drift:
@@ -39,8 +42,9 @@ class Drift:
             self._edges[: len(each.edges), number, 0] = each.edges
         # Of each minute, the rows in each bin, and those without a value, of each number.
         self._counts = np.zeros((MINUTES, N_BINS + 1, len(all_of_them)), dtype=np.int64)
-        self._waiting: list[ScoredBatch] = []
-        self._n_waiting = 0  # rows
+        self._values = np.empty((len(all_of_them), _AT_ONCE), dtype=np.float32)
+        self._n_waiting = 0  # of its columns
+        self._above = np.empty((*self._edges.shape[:2], _AT_ONCE), dtype=np.bool_)
         self._clock = clock
         self._minute = int(clock() // _MINUTE)
         self._turn = threading.Lock()
@@ -49,10 +53,13 @@ class Drift:
         """Counts a batch, with others at once: those of few rows take longer one by one."""
         with self._turn:
             self._forget()
-            self._waiting.append(batch)
-            self._n_waiting += len(batch.scores)
-            if self._n_waiting >= _AT_ONCE:
-                self._count()
+            done = 0
+            while done < len(batch.scores):
+                stop = done + _AT_ONCE - self._n_waiting
+                self._take(batch.features[done:stop], batch.scores[done:stop])
+                if self._n_waiting == _AT_ONCE:
+                    self._count()
+                done = stop
 
     def measure(self) -> tuple[int, float, Mapping[str, float]]:
         """How many rows the last hour had, and the index of the score and of each feature.
@@ -80,18 +87,18 @@ class Drift:
             self._counts[minute % MINUTES] = 0
         self._minute = now
 
+    def _take(self, features: Floats, scores: Floats) -> None:
+        values = self._values[:, self._n_waiting : self._n_waiting + len(scores)]
+        values[:-1], values[-1] = features.T, scores
+        self._n_waiting += len(scores)
+
     def _count(self) -> None:
         """Counts what waits: it was seen in this minute."""
-        values = np.empty((self._edges.shape[1], self._n_waiting), dtype=np.float32)
-        start = 0
-        for batch in self._waiting:
-            stop = start + len(batch.scores)
-            values[:-1, start:stop], values[-1, start:stop] = batch.features.T, batch.scores
-            start = stop
-        # How many are above each edge, in bits: to count those is quicker than to add up flags.
-        bits = np.packbits(values > self._edges, axis=2)
-        n_above = np.bitwise_count(bits).sum(axis=2, dtype=np.int64)
+        values = self._values[:, : self._n_waiting]
+        above = np.greater(values, self._edges, out=self._above[:, :, : self._n_waiting])
+        # In bits: to count those is quicker than to add up flags.
+        n_above = np.bitwise_count(np.packbits(above, axis=2)).sum(axis=2, dtype=np.int64)
         n_missing = np.isnan(values).sum(axis=1)
         n_from = np.vstack([self._n_waiting - n_missing, n_above, np.zeros_like(n_missing)])
         self._counts[self._minute % MINUTES] += np.vstack([n_from[:-1] - n_from[1:], n_missing])
-        self._waiting, self._n_waiting = [], 0
+        self._n_waiting = 0
