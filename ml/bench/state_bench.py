@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import handbook_sqlite
@@ -46,11 +47,17 @@ def bench_state(*, quick: bool) -> list[Result]:
     gc.freeze()  # as in the service; else the longest pause is the collector's, over all modules
     known, frauds = known_of(simulation, n_known)
     database = warm_database(known, frauds)
-    longest, default = warm_state(known, frauds, DEFAULT_SPEC)
-    states = {"default": default}
-    _, states["handbook"] = warm_state(known, frauds, HANDBOOK_SPEC)
-    _, states["traffic"] = warm_state(known, frauds, default_spec(traffic=True))
-    results = [_size(states), Result(name="state_longest_pause", value=longest * 1e3, unit="ms")]
+    specs = {
+        "default": DEFAULT_SPEC,
+        "handbook": HANDBOOK_SPEC,
+        "traffic": default_spec(traffic=True),
+    }
+    warm = {name: warm_state(known, frauds, spec) for name, spec in specs.items()}
+    states = {name: each.state for name, each in warm.items()}
+    pause = Result(
+        name="state_longest_pause", value=warm["default"].longest_update * 1e3, unit="ms"
+    )
+    results = [_size(states), pause]
     for number, size in enumerate(BATCHES):
         start = n_known + number * (rounds + 1) * A_ROUND
         coming = simulation.transactions.slice(start, (rounds + 1) * A_ROUND)
@@ -97,19 +104,24 @@ def known_of(simulation: Simulation, n_known: int) -> tuple[pa.Table, pa.Table]:
     return simulation.transactions.slice(0, n_known), labels.filter(labels["is_fraud"])
 
 
-def warm_state(known: pa.Table, frauds: pa.Table, spec: FeatureSpec) -> tuple[float, FeatureState]:
-    """Ours, when it knows the transactions ``known`` and their labels.
+@dataclass(frozen=True, slots=True)
+class WarmState:
+    """Ours, when it knows some transactions and their labels."""
 
-    Before it, how many seconds a thousand of them took at most, while it grew: another transaction
-    would have waited.
-    """
+    state: FeatureState
+    longest_update: float
+    """Seconds that a thousand of them took at most, while it grew: another would have waited."""
+
+
+def warm_state(known: pa.Table, frauds: pa.Table, spec: FeatureSpec) -> WarmState:
+    """A state that has counted the transactions ``known``, and their labels."""
     state, longest = FeatureState(spec), 0.0
     for batch in batches_of(known, 1_000):
         started = time.perf_counter()
         state.update(batch)
         longest = max(longest, time.perf_counter() - started)
     state.apply_labels(frauds)
-    return longest, state
+    return WarmState(state, longest)
 
 
 def warm_database(known: pa.Table, frauds: pa.Table) -> handbook_sqlite.Features:

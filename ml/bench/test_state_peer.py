@@ -14,7 +14,7 @@ def test_sqlite_computes_the_same_features() -> None:
     )
     n_known = simulation.transactions.num_rows - 1_000
     known = known_of(simulation, n_known)
-    (_, state), database = warm_state(*known, HANDBOOK_SPEC), warm_database(*known)
+    state, database = warm_state(*known, HANDBOOK_SPEC).state, warm_database(*known)
     ours, theirs = [], []
     for batch in batches_of(simulation.transactions.slice(n_known), 32):
         ours.append(state.update(batch)[:, 3:])
