@@ -14,6 +14,7 @@ from fraud_ml._aggregates import Window, aggregate_of
 from fraud_ml._compiled import compiled
 from fraud_ml._distinct import Distinct
 from fraud_ml._key_state import ENTRIES, Histories, Kept
+from fraud_ml._label_index import NO_KEY
 from fraud_ml._rings import Rings
 from fraud_ml._state_plan import KeyPlan
 
@@ -24,7 +25,6 @@ _FEW = 64  # keys that there is always room for, and numbers in the pool
 # Room that is asked for: so many times as much as there is now, and at least so much.
 _TIMES = 16
 _MANY_KEYS, _MUCH_ROOM = 1 << 20, 1 << 26
-_ABSENT = -1
 _FAR, _NEAR = 16, 8  # transactions before one, its queues are fetched, and then its records
 
 
@@ -70,7 +70,7 @@ class KeyHistories:
         amounts: Floats,
         columns: dict[str, list[Any]],
         rows: Floats,
-    ) -> Ints:
+    ) -> tuple[Ints, Ints]:
         """Count in transactions, one after the other, and fill the plan's columns of ``rows``.
 
         Args:
@@ -82,7 +82,8 @@ class KeyHistories:
             rows: shape ``(B, F)``, for all features of the spec.
 
         Returns:
-            The instants at which they count: that of the key's newest, if that is later.
+            The keys' numbers, :data:`NO_KEY` where it is missing; and the instants at which they
+            count: that of the key's newest, if that is later. Each of shape ``(B,)``.
         """
         keys = self._numbers_of(names)
         counted = np.empty_like(instants)
@@ -96,23 +97,22 @@ class KeyHistories:
                 self._make_room_for(keys[done])
         if plan.distinct:
             self._count_distinct(keys, counted, columns, rows)
-        return counted
+        return keys, counted
 
     def will_learn(
-        self, name: Any, since: int, instant: int, more: int, left_out: int, amount: float
+        self, key: int, since: int, instant: int, more: int, left_out: int, amount: float
     ) -> None:
         """From the instant ``since`` on, ``instant`` has a fraud of ``amount`` more (or one less).
 
         Args:
-            name: the value of the key.
+            key: its number; where it is :data:`NO_KEY`, nothing happens.
             since: when it is known.
             instant: at which the transaction counts.
             more: 1 or -1.
             left_out: a bit for each ``unless`` of the spec that leaves it out.
             amount: the transaction's.
         """
-        key = self.number_of.get(name)
-        if key is None:
+        if key == NO_KEY:
             return
         if not _rings.has_room(self._histories.rings, key):
             self._make_room_for(key)
@@ -120,18 +120,22 @@ class KeyHistories:
             self._histories, self.plan.kept, key, since, instant, more, left_out, amount
         )
 
-    def forget_before(self, instant: int) -> set[Any]:
-        """Forget the values last seen before ``instant``; which they were."""
-        newest = _newest(self._histories.rings, len(self.number_of))
-        gone = {name for name, key in self.number_of.items() if newest[key] < instant}
-        if gone:
-            left = {name: key for name, key in self.number_of.items() if name not in gone}
-            keys = np.array(list(left.values()), dtype=np.int64)
+    def forget_before(self, instant: int) -> Ints:
+        """Forget the values last seen before ``instant``.
+
+        Returns:
+            Of each that was known, by its number, the one that it has now; :data:`NO_KEY` where it
+            is forgotten.
+        """
+        is_left = _newest(self._histories.rings, len(self.number_of)) >= instant
+        if not is_left.all():
+            left = [name for name, key in self.number_of.items() if is_left[key]]
+            (keys,) = is_left.nonzero()
             self._histories = self._rolled(self._unrolled(keys))
             if self.distinct:
-                self.distinct = [self.distinct[key] for key in left.values()]
+                self.distinct = [self.distinct[key] for key in keys.tolist()]
             self.number_of = {name: number for number, name in enumerate(left)}
-        return gone
+        return np.where(is_left, is_left.cumsum() - 1, NO_KEY)
 
     def to_arrays(self) -> Iterator[Ints]:
         """All histories, for :meth:`fill`, but for names and the different values themselves."""
@@ -170,10 +174,10 @@ class KeyHistories:
     def _numbers_of(self, names: list[Any]) -> Ints:
         """The keys' numbers, new ones where they were never seen: shape ``(B,)``."""
         number_of = self.number_of
-        keys = [number_of.get(name, _ABSENT) for name in names]
-        if _ABSENT in keys:
+        keys = [number_of.get(name, NO_KEY) for name in names]
+        if NO_KEY in keys:
             for row, name in enumerate(names):
-                if name is not None and keys[row] == _ABSENT:
+                if name is not None and keys[row] == NO_KEY:
                     keys[row] = number_of.setdefault(name, len(number_of))
             if self.plan.distinct_of:
                 new = len(number_of) - len(self.distinct)
@@ -233,7 +237,7 @@ class KeyHistories:
         horizon = self.plan.kept.horizon
         seen = zip(*(columns[name] for name in self.plan.distinct_of), strict=True)
         for row, key, now, values in zip(rows, keys.tolist(), counted.tolist(), seen, strict=True):
-            if key == _ABSENT:
+            if key == NO_KEY:
                 continue
             distincts = self.distinct[key]
             for distinct, value in zip(distincts, values, strict=True):
@@ -262,12 +266,12 @@ def _update(
     rings = histories.rings
     for row in range(start, len(keys)):
         # What transactions after this one need comes from memory meanwhile.
-        if row + _FAR < len(keys) and keys[row + _FAR] != _ABSENT:
+        if row + _FAR < len(keys) and keys[row + _FAR] != NO_KEY:
             _key_state.fetch_queues(histories, keys[row + _FAR])
-        if row + _NEAR < len(keys) and keys[row + _NEAR] != _ABSENT:
+        if row + _NEAR < len(keys) and keys[row + _NEAR] != NO_KEY:
             _key_state.fetch_records(histories, keys[row + _NEAR])
         key = keys[row]
-        if key == _ABSENT:
+        if key == NO_KEY:
             counted[row] = instants[row]
             for feature in program:
                 rows[row, feature[0]] = np.nan

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fraud_ml._key_histories import KeyHistories
-from fraud_ml._label_index import LabelIndex
+from fraud_ml._label_index import BLOCK, LabelIndex, Places
 from fraud_ml.errors import DataError
 
 FORMAT_VERSION = 5
@@ -89,57 +89,42 @@ def header_of_labels(index: LabelIndex) -> dict[str, Any]:
     """What goes into JSON of ``index``, beside its arrays."""
     return {
         "span": index.span,
-        "ids": list(index.places),
+        "ids": index.ids,
         "said": [[transaction, *said] for transaction, said in index.said.items()],
-        "blocks": [[median, len(ids)] for median, ids in index.blocks],
+        "blocks": [[median, BLOCK] for median in index.medians],
         "open_times": index.open_times,
     }
 
 
-def arrays_of_labels(index: LabelIndex, number_of: list[dict[Any, int]]) -> Iterator[Ints]:
+def arrays_of_labels(index: LabelIndex) -> Iterator[Ints]:
     """Where the transactions of ``index`` counted: key and instant, for one kind after the other.
 
     Then what leaves them out, and their amounts, each the bits of a real number.
-
-    Args:
-        index: of labels.
-        number_of: the keys' numbers, of each kind.
     """
-    for kind, numbers in enumerate(number_of):
-        places = index.places.values()
-        yield np.array([numbers.get(place[2 * kind], -1) for place in places], dtype=np.int64)
-        yield np.array([place[2 * kind + 1] for place in places], dtype=np.int64)
-    if number_of:
-        yield np.array([place[-2] for place in index.places.values()], dtype=np.int64)
-        amounts = [place[-1] for place in index.places.values()]
-        yield np.array(amounts, dtype=_REAL).view(_NUMBER)
+    places = index.places()
+    for keys, instants in zip(places.keys, places.instants, strict=True):
+        yield from (keys, instants)
+    if len(places.keys):
+        yield from (places.left_out, places.amounts.astype(_REAL).view(_NUMBER))
 
 
-def load_labels(
-    header: dict[str, Any], arrays: Iterator[Ints], names: list[list[Any]]
-) -> LabelIndex:
+def load_labels(header: dict[str, Any], arrays: Iterator[Ints], n_kinds: int) -> LabelIndex:
     """The index that was saved.
 
     Args:
         header: see :func:`header_of_labels`.
         arrays: see :func:`arrays_of_labels`.
-        names: the keys, of each kind.
+        n_kinds: of key, that look at labels.
     """
-    index = LabelIndex(header["span"])
-    columns: list[list[Any]] = []
-    for keys in names:
-        or_none = [*keys, None]  # the last, -1, is a key that is forgotten
-        columns += [[or_none[number] for number in next(arrays)], next(arrays).tolist()]
-    if names:
-        columns += [next(arrays).tolist(), next(arrays).view(np.float64).tolist()]
-    ids = header["ids"]
-    index.places = dict(zip(ids, zip(*columns, strict=True), strict=True))
+    index = LabelIndex(header["span"], n_kinds)
+    places = Places.room_for(n_kinds, len(header["ids"]))
+    for kind in range(n_kinds):
+        places.keys[kind], places.instants[kind] = next(arrays), next(arrays)
+    if n_kinds:
+        places.left_out[:], places.amounts[:] = next(arrays), next(arrays).view(np.float64)
+    medians = [median for median, _ in header["blocks"]]
+    index.restore(header["ids"], medians, header["open_times"], places)
     index.said = {transaction: tuple(said) for transaction, *said in header["said"]}
-    start = 0
-    for median, size in header["blocks"]:
-        index.blocks.append((median, ids[start : start + size]))
-        start += size
-    index.open_ids, index.open_times = ids[start:], header["open_times"]
     return index
 
 

@@ -22,7 +22,7 @@ import pyarrow as pa
 from fraud_ml import _column_values, _state_bytes
 from fraud_ml._columns import MAX_AMOUNT, microseconds
 from fraud_ml._key_histories import KeyHistories
-from fraud_ml._label_index import LabelIndex
+from fraud_ml._label_index import NO_KEY, LabelIndex, Places
 from fraud_ml._row_values import row_values
 from fraud_ml._state_plan import left_out_by, plan_of
 from fraud_ml.errors import DataError
@@ -81,7 +81,8 @@ class FeatureState:
         ]
         self._labelled = [kind for kind in self._kinds if kind.plan.looks_at_labels]
         longest = max((kind.plan.kept.horizon for kind in self._labelled), default=0)
-        self._index = LabelIndex(longest * self._resolution + microseconds(lateness))
+        span = longest * self._resolution + microseconds(lateness)
+        self._index = LabelIndex(span, len(self._labelled))
 
     @property
     def n_keys(self) -> dict[str, int]:
@@ -104,19 +105,19 @@ class FeatureState:
         ids = columns["transaction_id"]
         instants = time // self._resolution
 
-        def count(kind: KeyHistories) -> tuple[list[Any], Ints]:
-            names = kind.names_of(columns)
-            return names, kind.update(names, instants, amount, columns, rows)
+        def count(kind: KeyHistories) -> tuple[Ints, Ints]:
+            return kind.update(kind.names_of(columns), instants, amount, columns, rows)
 
-        places: list[list[Any]] = []
-        for kind, (names, counted) in zip(
-            self._kinds, _each(count, self._kinds, side_by_side=len(ids) >= _MANY), strict=True
-        ):
-            if kind.plan.looks_at_labels:
-                places += [names, counted.tolist()]
-        if places:
-            places += [self._left_out(rows), amount.tolist()]
-            self._index.remember(ids, time.tolist(), zip(*places, strict=True))
+        counted = _each(count, self._kinds, side_by_side=len(ids) >= _MANY)
+        of_labelled = [
+            of_kind
+            for kind, of_kind in zip(self._kinds, counted, strict=True)
+            if kind.plan.looks_at_labels
+        ]
+        if of_labelled:
+            keys, at = zip(*of_labelled, strict=True)
+            places = Places.of(keys, at, self._left_out(rows), amount)
+            self._index.remember(ids, time.tolist(), places)
         return rows
 
     def without_history(self, transactions: Mapping[str, Column]) -> npt.NDArray[np.float64]:
@@ -144,12 +145,11 @@ class FeatureState:
         features = self.update(columns)
         return pa.table(dict(zip(self.spec.names, features.T.copy(), strict=True)))
 
-    def _left_out(self, rows: Floats) -> list[int]:
-        """Of each row, a bit for each ``unless`` of the spec that leaves it out."""
-        left_out = [0] * len(rows)
+    def _left_out(self, rows: Floats) -> Ints:
+        """Of each row, a bit for each ``unless`` of the spec that leaves it out: shape ``(B,)``."""
+        left_out = np.zeros(len(rows), dtype=np.int64)
         for feature, bound, bit in self._unless:
-            for row in (rows[:, feature] > bound).nonzero()[0].tolist():  # NaN is not
-                left_out[row] |= bit
+            left_out |= bit * (rows[:, feature] > bound)  # NaN is not
         return left_out
 
     def _checked(
@@ -191,20 +191,18 @@ class FeatureState:
             labels.column("labelled_at").cast(pa.int64()).to_pylist(),
             strict=True,
         ):
-            if is_fraud is None or at is None:
+            place = self._index.place_of(transaction)
+            if is_fraud is None or at is None or place is None:
                 continue
             changes = self._index.take_in(transaction, at, is_fraud=is_fraud)
             if changes is None:
                 continue
             applied += 1
-            place = self._index.places[transaction]
-            *_, left_out, amount = place
-            for number, kind in enumerate(self._labelled):
-                name, instant = place[2 * number : 2 * number + 2]
+            for kind, key, instant in zip(self._labelled, place.keys, place.instants, strict=True):
                 for since, more in changes:
                     known = -(-since // self._resolution)
                     if known < instant + kind.plan.kept.horizon:
-                        kind.will_learn(name, known, instant, more, left_out, amount)
+                        kind.will_learn(key, known, instant, more, place.left_out, place.amount)
         return applied
 
     def forget_before(self, time: dt.datetime) -> int:
@@ -223,10 +221,10 @@ class FeatureState:
         instant = microseconds(time - _EPOCH) // self._resolution
         forgotten = 0
         for kind in self._kinds:
-            gone = kind.forget_before(instant)
-            if gone and kind.plan.looks_at_labels:
-                self._index.forget_keys(self._labelled.index(kind), gone)
-            forgotten += len(gone)
+            numbers = kind.forget_before(instant)
+            if kind.plan.looks_at_labels:
+                self._index.renumber(self._labelled.index(kind), numbers)
+            forgotten += int((numbers == NO_KEY).sum())
         return forgotten
 
     def to_bytes(self) -> bytes:
@@ -240,10 +238,9 @@ class FeatureState:
             "keys": [_state_bytes.header_of_keys(kind) for kind in self._kinds],
             "labels": _state_bytes.header_of_labels(self._index),
         }
-        numbers = [kind.number_of for kind in self._labelled]
         arrays = chain(
             chain.from_iterable(kind.to_arrays() for kind in self._kinds),
-            _state_bytes.arrays_of_labels(self._index, numbers),
+            _state_bytes.arrays_of_labels(self._index),
         )
         return _state_bytes.dump(header, list(arrays))
 
@@ -258,8 +255,8 @@ class FeatureState:
         state = cls(FeatureSpec.from_json(header["spec"]))
         for kind, keys in zip(state._kinds, header["keys"], strict=True):
             _state_bytes.load_keys(kind, keys, arrays)
-        names = [list(kind.number_of) for kind in state._labelled]
-        state._index = _state_bytes.load_labels(header["labels"], arrays, names)
+        n_kinds = len(state._labelled)
+        state._index = _state_bytes.load_labels(header["labels"], arrays, n_kinds)
         return state
 
 
