@@ -14,7 +14,6 @@ from fraud_ml._aggregates import Window, aggregate_of
 from fraud_ml._compiled import compiled
 from fraud_ml._distinct import Distinct
 from fraud_ml._key_state import ENTRIES, Histories, Kept
-from fraud_ml._label_index import NO_KEY
 from fraud_ml._rings import Rings
 from fraud_ml._state_plan import KeyPlan
 
@@ -25,6 +24,8 @@ _FEW = 64  # keys that there is always room for, and numbers in the pool
 # Room that is asked for: so many times as much as there is now, and at least so much.
 _TIMES = 16
 _MANY_KEYS, _MUCH_ROOM = 1 << 20, 1 << 26
+NO_KEY = -1
+"""In place of a key's number, where there is none."""
 _FAR, _NEAR = 16, 8  # transactions before one, its queues are fetched, and then its records
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-NO_KEY = -1
+from fraud_ml._key_histories import NO_KEY
 
 BLOCK = 256
 """Transactions that are forgotten together."""

@@ -21,8 +21,8 @@ import pyarrow as pa
 
 from fraud_ml import _column_values, _state_bytes
 from fraud_ml._columns import MAX_AMOUNT, microseconds
-from fraud_ml._key_histories import KeyHistories
-from fraud_ml._label_index import NO_KEY, LabelIndex, Places
+from fraud_ml._key_histories import NO_KEY, KeyHistories
+from fraud_ml._label_index import LabelIndex, Places
 from fraud_ml._row_values import row_values
 from fraud_ml._state_plan import left_out_by, plan_of
 from fraud_ml.errors import DataError

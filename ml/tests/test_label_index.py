@@ -4,7 +4,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fraud_ml._label_index import NO_KEY, LabelIndex, Place, Places
+from fraud_ml._key_histories import NO_KEY
+from fraud_ml._label_index import LabelIndex, Place, Places
 
 TIMES = st.integers(0, 5)
 
