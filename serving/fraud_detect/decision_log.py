@@ -72,7 +72,7 @@ class DecisionLog:
         self.n_taken = 0
         """Decisions so far."""
         self.n_written = 0
-        """Of them, those in the table."""
+        """Of them, those in the table, as of the last :meth:`poll`."""
         self.n_dropped = 0
         """Of them, those that will never be: too many waited, or the process was killed."""
         self._ended_at = 0.0

@@ -55,13 +55,14 @@ def test_the_installed_net_scores_in_machine_code_wherever_it_can(environment):
     ask = "from fraud_ml._native_net import LIBRARY, library; print(LIBRARY, library() is not None)"
     library, is_used = environment.run("python", "-c", ask).stdout.split()
     assert Path(library).is_relative_to(environment.folder)
-    can = ctypes.CDLL(str(ROOT / "ml/fraud_ml/native_net.so")).fraud_net_level()
+    can = ctypes.CDLL(str(ROOT / "ml/fraud_ml/native_net.so")).vector_level()
     assert is_used == str(bool(can))
 
 
 def test_the_installed_connector_reads_sqlite_in_machine_code_wherever_it_can(environment):
     ask = (
-        "from data_connector.sqlite_blocks import LIBRARY, row_reader;"
+        "from data_connector.native_code import LIBRARY;"
+        "from data_connector.sqlite_blocks import row_reader;"
         "from data_connector.sqlite_library import sqlite_library;"
         "print(LIBRARY, row_reader() is not None, sqlite_library() is not None)"
     )
