@@ -222,9 +222,10 @@ class FeatureState:
         forgotten = 0
         for kind in self._kinds:
             numbers = kind.forget_before(instant)
-            if kind.plan.looks_at_labels:
+            n_gone = int((numbers == NO_KEY).sum())
+            if n_gone and kind.plan.looks_at_labels:
                 self._index.renumber(self._labelled.index(kind), numbers)
-            forgotten += int((numbers == NO_KEY).sum())
+            forgotten += n_gone
         return forgotten
 
     def to_bytes(self) -> bytes:

@@ -36,7 +36,9 @@ constexpr uint8_t kOrder[10][16] = {
     {10, 2, 8, 4, 7, 6, 1, 5, 15, 11, 9, 14, 3, 12, 13, 0},
 };
 
-INLINE Words rotated(Words words, int n_bits) { return (words >> n_bits) | (words << (64 - n_bits)); }
+INLINE Words rotated(Words words, int n_bits) {
+  return (words >> n_bits) | (words << (64 - n_bits));
+}
 
 INLINE void mix(Words& a, Words& b, Words& c, Words& d, Words x, Words y) {
   a += b + x;
@@ -116,8 +118,8 @@ INLINE void hash(const uint8_t* rows, int64_t n_rows, int64_t row_bytes, uint64_
 
 extern "C" {
 
-// The hashes of `n_rows` rows of float32, `row_bytes` bytes each, end to end: the eight bytes of each as a number,
-// the first is the lowest. Each is for a vector_level() of its number and above.
+// The hashes of `n_rows` rows of float32, `row_bytes` bytes each, end to end: the eight bytes of each
+// as a number, the first is the lowest. _0 is for any vector_level(), _1 for 1 and above, _2 for 2.
 void row_hashes_0(const uint8_t* rows, int64_t n_rows, int64_t row_bytes, uint64_t* hashes) {
   hash(rows, n_rows, row_bytes, hashes);
 }
